@@ -1,0 +1,35 @@
+"""Every Python example of the README and of docs/ is run, page by page, in the order of the page."""
+
+from __future__ import annotations
+
+from doctest import ELLIPSIS, IGNORE_EXCEPTION_DETAIL
+from pathlib import Path
+
+import pytest
+from sybil import Document, Sybil
+from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted(page for page in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")] if page.exists())
+
+EXAMPLES = Sybil(
+    parsers=[PythonCodeBlockParser(doctest_optionflags=ELLIPSIS | IGNORE_EXCEPTION_DETAIL), SkipParser()],
+    path="..",
+)
+
+
+def read(page: Path) -> Document:
+    """The page, parsed; its examples see the names that a script sees."""
+    document = EXAMPLES.parse(page)
+    # A reader runs the examples as a script, so what they define belongs to `__main__` and travels by value.
+    document.namespace["__name__"] = "__main__"
+    return document
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_examples_of_a_page(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An example that fails is named by page and line in the traceback."""
+    monkeypatch.syspath_prepend(ROOT / "docs" / "examples")
+    monkeypatch.chdir(ROOT)
+    for example in read(page):
+        example.evaluate()
