@@ -1,0 +1,1 @@
+"""One file a backend, each behind the same small protocol."""

@@ -1,0 +1,1 @@
+"""Decisions, pure: no threads, no input or output, and clocks are passed in."""

@@ -1,0 +1,1 @@
+"""How calls and results travel: pickling, framed sockets, shared memory."""

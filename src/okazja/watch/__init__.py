@@ -1,0 +1,1 @@
+"""What runs now: the tree of processes and threads, and the marks that workers leave."""
