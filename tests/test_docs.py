@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from doctest import ELLIPSIS, IGNORE_EXCEPTION_DETAIL
 from pathlib import Path
 
@@ -16,6 +17,9 @@ EXAMPLES = Sybil(
     parsers=[PythonCodeBlockParser(doctest_optionflags=ELLIPSIS | IGNORE_EXCEPTION_DETAIL), SkipParser()],
     path="..",
 )
+
+LINK = re.compile(r"\]\((?![a-z]+:)([^)#\s]*)(?:#([^)\s]*))?\)")  # to a file, a heading in it, or both
+HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
 
 def read(page: Path) -> Document:
@@ -33,3 +37,19 @@ def test_the_examples_of_a_page(page: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(ROOT)
     for example in read(page):
         example.evaluate()
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link may name after its #, as the site and GitHub make it of the headings."""
+    headings = HEADING.findall(page.read_text(encoding="utf-8"))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
+    dead = []
+    for file, anchor in LINK.findall(page.read_text(encoding="utf-8")):
+        target = page.parent / file if file else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            dead.append(f"{file}#{anchor}" if anchor else file)
+    assert not dead

@@ -11,7 +11,7 @@ _words: dict[str, str] = {}
 
 
 def load(language: str) -> None:
-    """Keep the words of this language, "en" or "de", for the items to come (it stands for a slow file or model)."""
+    """Keep the words of this language, "en" or "de", for the items to come: it stands for a slow file."""
     _words.update(_LANGUAGES[language])
 
 
