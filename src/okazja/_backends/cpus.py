@@ -1,4 +1,4 @@
-"""The CPUs to plan with. Workers need the same answers, so the code is theirs; here is where backends look."""
+"""The CPUs to plan with. Workers need the same answers, so the code is theirs; backends look here."""
 
 from __future__ import annotations
 
