@@ -1,0 +1,85 @@
+"""okazja: write the work once, choose with one word how it is executed.
+
+The layers; each imports only from those to its right, and ``tests/test_layers.py`` holds this:
+
+cli → jobs, report → measure, watch, check → executor, stream, group, journal → _engine → _backends → _worker → sync → _transport → _core → errors
+
+Names are loaded when they are first used, so that ``import okazja`` costs next to nothing.
+"""  # noqa: E501  (one line, read by the test)
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from okazja._worker.cpus import cpu_count
+    from okazja._engine import Future
+    from okazja.errors import (
+        BadInput,
+        ExecutorBroken,
+        ExecutorShutdown,
+        NotPicklable,
+        NotRebuilt,
+        OkazjaError,
+        RemoteTraceback,
+        TaskTypeError,
+        UnknownBackend,
+        UnsupportedHere,
+        UnsupportedParameter,
+        WorkerDied,
+    )
+    from okazja.executor import Executor, map  # noqa: A004  (the field's name for it)
+    from okazja.measure.compare import compare
+    from okazja.measure.timer import timer
+    from okazja.stream import Outcome
+    from okazja.watch.tree import tree
+
+__all__ = [
+    "BadInput",
+    "Executor",
+    "ExecutorBroken",
+    "ExecutorShutdown",
+    "Future",
+    "NotPicklable",
+    "NotRebuilt",
+    "OkazjaError",
+    "Outcome",
+    "RemoteTraceback",
+    "TaskTypeError",
+    "UnknownBackend",
+    "UnsupportedHere",
+    "UnsupportedParameter",
+    "WorkerDied",
+    "compare",
+    "cpu_count",
+    "map",
+    "timer",
+    "tree",
+]
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Executor": "okazja.executor",
+    "Future": "okazja._engine",
+    "Outcome": "okazja.stream",
+    "compare": "okazja.measure.compare",
+    "cpu_count": "okazja._worker.cpus",
+    "map": "okazja.executor",
+    "timer": "okazja.measure.timer",
+    "tree": "okazja.watch.tree",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'okazja' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_HOME.get(name, "okazja.errors")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

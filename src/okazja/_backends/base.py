@@ -1,0 +1,70 @@
+"""What a backend is: the small protocol between the engine and whatever runs calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from okazja._core.messages import Call, Event, Port, Reply
+from okazja._transport.board import Board
+
+__all__ = ["Backend", "Capabilities", "Deliver", "Spec"]
+
+# Takes replies by port and events; returns the seconds after which the backend is to call it again
+# even if nothing has happened, or None.
+Deliver = Callable[[Sequence[tuple[Port | None, Sequence[Reply]]], Sequence[Event]], float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What the engine must know about a backend."""
+
+    places_calls: bool  # it decides itself which worker runs a call
+    shares_memory: bool  # calls and results are not pickled
+    can_kill: bool  # a running call can be ended by force
+    parameters: frozenset[str] = frozenset()  # parameters of Executor that it honours beyond the common ones
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What an executor wants of its backend; checked before."""
+
+    name: str
+    max_workers: int
+    board: Board
+    initializer: Callable[..., object] | None = None
+    initargs: tuple[Any, ...] = ()
+    thread_name_prefix: str = ""
+    mp_context: Any = None
+
+
+class Backend(Protocol):
+    """Runs calls. Replies and events come back through ``deliver`` only, from any thread."""
+
+    capabilities: Capabilities
+
+    def open(self, spec: Spec, deliver: Deliver) -> None:
+        """Get ready; start nothing that is not needed yet."""
+
+    def port(self, slot: int) -> Port | None:
+        """A place for a new worker. Quick: the engine's lock is held. None where calls are not placed."""
+
+    def send(self, port: Port | None, calls: Sequence[Call]) -> Sequence[Call]:
+        """Have calls run, by the worker of ``port`` if calls are placed. Returns those it has no room for."""
+
+    def reclaim(self, port: Port, running: int) -> list[int]:
+        """Take back calls that the worker has not read, and ask it for those not started.
+
+        Returns the ids of the former; the latter come as HandedBack. ``running`` is the call that is
+        thought to keep it busy.
+        """
+
+    def end_worker(self, port: Port) -> None:
+        """Let this worker exit once it has run what it was sent."""
+
+    def close(self, signal: int | None) -> None:
+        """Let all workers exit once they have run what they were sent, or send them ``signal``. Never waits."""
+
+    def join(self) -> None:
+        """Wait until everything that ``close`` asked for has happened."""

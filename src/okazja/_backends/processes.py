@@ -1,0 +1,284 @@
+"""The process backend: workers behind channels, and the one thread that reads what they say."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import threading
+from collections.abc import Sequence
+from itertools import count
+from typing import Any
+
+from okazja._backends.base import Capabilities, Deliver, Spec
+from okazja._backends.launch import ContextLauncher, Exit, Launcher, WorkerProcess, ZygoteLauncher, needs_fork
+from okazja._core.messages import Call, Died, Event, HandedBack, Port, Ready, Reply, StartFailed
+from okazja._transport.board import CALL, COMMAND, PID
+from okazja._transport.channel import Channel
+from okazja._transport.codec import decode_error
+from okazja._worker.cpus import share_of_cpus
+from okazja._worker.loop import BACK, HAND_BACK, READY, SIGNAL
+from okazja._worker.spec import WorkerSpec
+from okazja.errors import NotPicklable
+
+__all__ = ["ProcessBackend"]
+
+_keys = count(1)  # of worker processes, unique in this process
+
+
+class ProcessBackend:
+    """Who owns what: ``_ports`` and the poller belong to ``_launching``; channels see to themselves."""
+
+    capabilities = Capabilities(
+        places_calls=False,
+        shares_memory=False,
+        can_kill=True,
+        parameters=frozenset({"mp_context", "max_tasks_per_child", "context"}),
+    )
+
+    def __init__(self) -> None:
+        self._launching = threading.Lock()  # around starting processes and hearing of their end
+        self._ports: dict[int, WorkerProcess] = {}  # by reply descriptor
+        self._prestarted: dict[int, WorkerProcess] = {}  # by slot
+        self._watched: set[int] = set()
+        self._collector: threading.Thread | None = None
+        self._closing = False
+        self._signal: int | None = None
+
+    def open(self, spec: Spec, deliver: Deliver) -> None:
+        """Prepare; with the start method ``fork`` start all workers, before there are threads."""
+        self._spec = spec
+        self._deliver = deliver
+        self._poll = select.epoll()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._poll.register(self._wake, select.EPOLLIN)
+        self._launcher = _launcher(spec)
+        if isinstance(self._launcher, ContextLauncher) and self._launcher.forks:
+            for slot in range(spec.max_workers):
+                port = self._prestarted[slot] = self._new_port(slot)
+                self._launch(port)
+
+    def port(self, slot: int) -> WorkerProcess:
+        """A place for a new worker, which starts with the first call that is sent."""
+        return self._prestarted.pop(slot, None) or self._new_port(slot)
+
+    def _new_port(self, slot: int) -> WorkerProcess:
+        return WorkerProcess(next(_keys), slot, Channel(), f"{self._spec.name}-{slot}")
+
+    def send(self, port: Port | None, calls: Sequence[Call]) -> Sequence[Call]:
+        """Write calls to the worker's channel; start the worker if this is the first time."""
+        assert isinstance(port, WorkerProcess)
+        unsent = port.channel.send(calls)
+        if not port.launched:
+            with self._launching:
+                if not port.launched:
+                    self._launch(port)
+        if self._collector is None:
+            self._start_collector()
+        return unsent
+
+    def _launch(self, port: WorkerProcess) -> None:
+        port.launched = True
+        self._ports[port.channel.replies] = port
+        self._poll.register(port.channel.replies, select.EPOLLIN)
+        board = self._spec.board.fd
+        assert board is not None
+        self._launcher.launch(port, board)
+        self._watch()
+        if self._closing and self._signal is not None:
+            port.send_signal(self._signal)
+
+    def _watch(self) -> None:
+        """Have the poller watch what the launcher wants watched, now."""
+        wanted = set(self._launcher.watched())
+        for fd in self._watched - wanted:
+            try:
+                self._poll.unregister(fd)
+            except OSError:
+                pass  # it was closed, which unregisters it
+        for fd in wanted - self._watched:
+            self._poll.register(fd, select.EPOLLIN)
+        self._watched = wanted
+
+    def reclaim(self, port: Port, running: int) -> list[int]:
+        """Take unread calls out of the channel, and signal the worker to give back the unstarted."""
+        assert isinstance(port, WorkerProcess)
+        numbers = port.channel.steal()
+        words = self._spec.board.words(port.slot)
+        if words[CALL] == running and words[PID] == port.pid:
+            words[COMMAND] |= HAND_BACK
+            port.send_signal(SIGNAL)
+        return numbers
+
+    def drop(self) -> list[Call]:
+        """Nothing waits here: calls that were not sent are the scheduler's."""
+        return []
+
+    def end_worker(self, port: Port) -> None:
+        """End of file on its calls ends the worker."""
+        assert isinstance(port, WorkerProcess)
+        port.channel.end()
+
+    def close(self, signal: int | None) -> None:
+        """Let the workers end, or signal them."""
+        with self._launching:
+            self._closing = True
+            self._signal = signal
+            ports = [*self._ports.values(), *self._prestarted.values()]
+            for port in ports:
+                if signal is None:
+                    port.channel.end()
+                else:
+                    port.send_signal(signal)
+        self._start_collector()
+        os.eventfd_write(self._wake, 1)
+
+    def join(self) -> None:
+        """Wait for the collector, which ends after the last worker."""
+        collector = self._collector
+        if collector is not None and collector is not threading.current_thread():
+            collector.join()
+
+    def abandon(self) -> None:
+        """In a child of a fork: neither threads nor workers are this process's."""
+        self._collector = None
+
+    @property
+    def processes(self) -> dict[int, WorkerProcess]:
+        """The living workers by process id."""
+        return {port.pid: port for port in list(self._ports.values()) if port.pid is not None}
+
+    # --- the collector ----------------------------------------------------------------------------------
+
+    def _start_collector(self) -> None:
+        with self._launching:
+            if self._collector is None:
+                self._collector = threading.Thread(
+                    target=self._collect, name=f"okazja-{self._spec.name}-collector", daemon=True
+                )
+                self._collector.start()
+
+    def _collect(self) -> None:
+        try:
+            pause: float | None = None
+            while self._ports or not self._closing:
+                ready = self._poll.poll(pause)
+                pause = self._deliver(*self._hear([fd for fd, _ in ready]))
+                del ready
+        finally:
+            self._release()
+
+    def _hear(self, ready: list[int]) -> tuple[list[tuple[Port | None, Sequence[Reply]]], list[Event]]:
+        """Read everything that is readable."""
+        replies: list[tuple[Port | None, Sequence[Reply]]] = []
+        events: list[Event] = []
+        exits = False
+        for fd in ready:
+            port = self._ports.get(fd)
+            if port is not None:
+                if self._read(port, replies, events):
+                    # A worker without its channel is of no use: perhaps a task closed descriptors.
+                    self._poll.unregister(fd)
+                    port.kill()
+            elif fd == self._wake:
+                os.eventfd_read(self._wake)
+            else:
+                exits = True
+        if exits:
+            with self._launching:
+                ended = list(self._launcher.exits())
+                self._watch()
+            for exited in ended:
+                self._bury(exited, replies, events)
+        return replies, events
+
+    def _read(
+        self,
+        port: WorkerProcess,
+        replies: list[tuple[Port | None, Sequence[Reply]]],
+        events: list[Event],
+    ) -> bool:
+        """Read once; True at the end of file."""
+        frames, ended = port.channel.read()
+        if frames:
+            if any([not frame[0] for frame in frames]):  # noqa: C419  (a list is faster)
+                events += [_event(port, *frame) for frame in frames if not frame[0]]
+                frames = [frame for frame in frames if frame[0]]
+            replies.append((port, frames))
+        return ended
+
+    def _bury(
+        self,
+        exited: Exit,
+        replies: list[tuple[Port | None, Sequence[Reply]]],
+        events: list[Event],
+    ) -> None:
+        """A worker has ended: read what it left, then tell of its death."""
+        port = exited.process
+        while True:
+            known = len(replies), len(events)
+            frames_before = port.channel.buffered
+            if self._read(port, replies, events) or (
+                known == (len(replies), len(events)) and frames_before == port.channel.buffered
+            ):
+                break
+        board = self._spec.board
+        mark = board.read(port.slot)
+        served = mark.pid == port.pid
+        board.clear(port.slot)
+        port.exitcode = exited.exitcode
+        with self._launching:
+            self._ports.pop(port.channel.replies, None)
+            port.release()
+        events.append(
+            Died(
+                port,
+                port.pid or 0,
+                exited.exitcode,
+                mark.call if served else 0,
+                mark.item if served else 0,
+                exited.reason,
+            )
+        )
+        port.channel.close()
+
+    def _release(self) -> None:
+        """Give everything back: no worker is left."""
+        with self._launching:
+            self._launcher.close()
+            self._poll.close()
+            os.close(self._wake)
+
+
+def _event(port: WorkerProcess, _: int, what: str, body: Any) -> Event:
+    if what == READY:
+        return Ready(port)
+    if what == BACK:
+        return HandedBack(port, body)
+    return StartFailed(port, decode_error(body))
+
+
+def _launcher(spec: Spec) -> Launcher:
+    worker_spec = WorkerSpec(
+        executor=spec.name,
+        initializer=spec.initializer,
+        initargs=spec.initargs,
+        cpus=share_of_cpus(spec.max_workers),
+        authkey=_authkey(),
+        argv=tuple(sys.argv),
+    )
+    if spec.mp_context is None:
+        try:
+            return ZygoteLauncher(worker_spec, f"okazja-{spec.board.number}")
+        except NotPicklable as error:
+            if not needs_fork(error):
+                raise
+    import multiprocessing
+
+    context = spec.mp_context if spec.mp_context is not None else multiprocessing.get_context("fork")
+    return ContextLauncher(worker_spec, context, spec.name)
+
+
+def _authkey() -> bytes | None:
+    process = sys.modules.get("multiprocessing.process")
+    return bytes(process.current_process().authkey) if process is not None else None

@@ -1,0 +1,130 @@
+"""The serial backend: calls run in the calling thread, at once."""
+
+from __future__ import annotations
+
+import dis
+import logging
+import os
+import threading
+from collections.abc import Sequence
+from time import monotonic_ns, perf_counter
+from types import TracebackType
+
+from okazja._backends.base import Capabilities, Deliver, Spec
+from okazja._core.messages import Call, Port, Reply
+from okazja._transport.board import CALL, DONE, PID, STARTED, TID
+from okazja._transport.codec import RAISED, VALUE
+from okazja._worker.task import checked
+from okazja.errors import ExecutorBroken
+
+__all__ = ["SerialBackend", "execute", "initializer_failed"]
+
+
+class SerialBackend:
+    """No thread, no queue: ``send`` returns when the calls are done."""
+
+    capabilities = Capabilities(places_calls=True, shares_memory=True, can_kill=False)
+
+    def open(self, spec: Spec, deliver: Deliver) -> None:
+        """The initializer runs with the first call, as it would in a worker."""
+        self._spec = spec
+        self._deliver = deliver
+        self._started = False
+        self._broken: ExecutorBroken | None = None
+        self._words = spec.board.words(0)
+
+    def port(self, slot: int) -> None:
+        """Calls are not placed."""
+
+    def send(self, port: Port | None, calls: Sequence[Call]) -> Sequence[Call]:
+        """Run the calls."""
+        self._start()
+        words = self._words
+        for call in calls:
+            if self._broken is not None:
+                call.sink._fail(call, self._broken)
+                continue
+            if not call.sink._begin():
+                continue
+            outer = words[CALL]  # a task may submit to its own executor
+            self._spec.board.describe(0, call.fn.name)
+            words[STARTED] = monotonic_ns()
+            words[CALL] = call.id
+            reply = execute(call)
+            words[DONE] += 1
+            words[CALL] = outer
+            self._deliver([(None, [reply])], ())
+            if reply[1] == RAISED and _is_ctrl_c(reply[2]):
+                raise reply[2]
+        return ()
+
+    def _start(self) -> None:
+        if self._started:
+            return
+        self._started = True
+        self._words[PID] = os.getpid()
+        self._words[TID] = threading.get_native_id()
+        if self._spec.initializer is not None:
+            try:
+                self._spec.initializer(*self._spec.initargs)
+            except Exception as error:
+                self._broken = initializer_failed(error)
+
+    @property
+    def broken(self) -> ExecutorBroken | None:
+        """Why no call can run, if so."""
+        return self._broken
+
+    def reclaim(self, port: Port, running: int) -> list[int]:
+        """Nothing waits."""
+        return []
+
+    def drop(self) -> list[Call]:
+        """Nothing waits."""
+        return []
+
+    def end_worker(self, port: Port) -> None:
+        """There is none."""
+
+    def close(self, signal: int | None) -> None:
+        """Nothing runs."""
+
+    def join(self) -> None:
+        """Nothing runs."""
+
+    def abandon(self) -> None:
+        """Nothing runs."""
+
+
+def execute(call: Call) -> Reply:
+    """Run one call in this thread, in its context. Any exception becomes part of the reply."""
+    args, kwargs = call.payload
+    start = perf_counter()
+    try:
+        value = checked(call.context.run(call.fn.target, *args, **kwargs))
+    except BaseException as error:
+        # Without the frame of this function, which would keep the call and its arguments alive.
+        trace = error.__traceback__
+        return call, RAISED, error.with_traceback(trace.tb_next if trace else None), perf_counter() - start, 1
+    return call, VALUE, value, perf_counter() - start, 1
+
+
+def initializer_failed(error: BaseException) -> ExecutorBroken:
+    """The error for all calls of an executor whose initializer raised; the standard library logs it as well."""
+    logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=error)
+    broken = ExecutorBroken(f"the initializer failed, so no call can run: {type(error).__name__}: {error}")
+    broken.__cause__ = error
+    return broken
+
+
+def _is_ctrl_c(error: BaseException) -> bool:
+    """Whether a KeyboardInterrupt came from a real Ctrl-C rather than from a ``raise`` of the task."""
+    if type(error) is not KeyboardInterrupt or threading.current_thread() is not threading.main_thread():
+        return False
+    trace: TracebackType | None = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return True
+    opcode = trace.tb_frame.f_code.co_code[trace.tb_lasti]
+    return dis.opname[opcode] not in ("RAISE_VARARGS", "RERAISE")

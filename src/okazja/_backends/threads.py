@@ -1,0 +1,149 @@
+"""The thread backend: threads that share one queue and are started when they are needed."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from queue import Empty, SimpleQueue
+from time import monotonic_ns
+
+from okazja._backends.base import Capabilities, Deliver, Spec
+from okazja._backends.serial import execute, initializer_failed
+from okazja._core.messages import Call, Port
+from okazja._transport.board import CALL, DONE, PID, STARTED, TID
+from okazja.errors import ExecutorBroken
+
+__all__ = ["ThreadBackend"]
+
+
+class ThreadBackend:
+    """Guarantees: calls begin in the order in which they were sent; a thread that ends has left the queue empty."""
+
+    capabilities = Capabilities(
+        places_calls=True, shares_memory=True, can_kill=False, parameters=frozenset({"thread_name_prefix"})
+    )
+
+    def open(self, spec: Spec, deliver: Deliver) -> None:
+        """Threads start with the calls."""
+        self._spec = spec
+        self._deliver = deliver
+        self._queue: SimpleQueue[Call | None] = SimpleQueue()
+        self._idle = threading.Semaphore(0)  # threads that wait for a call
+        self._starting = threading.Lock()
+        self._broken: ExecutorBroken | None = None
+        self.threads: set[threading.Thread] = set()
+
+    def port(self, slot: int) -> None:
+        """Calls are not placed."""
+
+    def send(self, port: Port | None, calls: Sequence[Call]) -> Sequence[Call]:
+        """Queue the calls; start a thread for each that finds none idle, up to the limit."""
+        for call in calls:
+            self._queue.put(call)
+            if len(self.threads) < self._spec.max_workers and not self._idle.acquire(blocking=False):
+                self._start_thread()
+        if self._broken is not None:
+            self._fail_all(self._broken)
+        return ()
+
+    def _start_thread(self) -> None:
+        with self._starting:
+            slot = len(self.threads)
+            if slot >= self._spec.max_workers:
+                return
+            prefix = self._spec.thread_name_prefix or f"okazja-{self._spec.name}"
+            # Not a daemon: a thread in the middle of a call is waited for at exit.
+            thread = threading.Thread(target=self._work, args=(slot,), name=f"{prefix}_{slot}")
+            thread.start()
+            self.threads.add(thread)
+
+    def _work(self, slot: int) -> None:
+        board, words = self._spec.board, self._spec.board.words(slot)
+        words[PID] = os.getpid()
+        words[TID] = threading.get_native_id()
+        if self._initialize():
+            queue = self._queue
+            described = None
+            while True:
+                try:
+                    call = queue.get_nowait()
+                except Empty:
+                    words[CALL] = 0
+                    if len(self.threads) < self._spec.max_workers:
+                        self._idle.release()
+                    call = queue.get()
+                if call is None:
+                    queue.put(None)  # for the next thread
+                    break
+                if call.fn.name != described:
+                    described = call.fn.name
+                    board.describe(slot, described)
+                words[STARTED] = monotonic_ns()
+                words[CALL] = call.id
+                if call.sink._begin():
+                    self._deliver([(None, [execute(call)])], ())
+                words[DONE] += 1
+                del call  # nothing of it must stay alive while this thread waits
+        words[CALL] = words[PID] = 0
+
+    def _initialize(self) -> bool:
+        initializer = self._spec.initializer
+        if initializer is not None:
+            try:
+                initializer(*self._spec.initargs)
+            except BaseException as error:
+                self._broken = initializer_failed(error)
+                self._fail_all(self._broken)
+                return False
+        return True
+
+    def _fail_all(self, error: BaseException) -> None:
+        for call in self.drop():
+            if call.sink._begin():
+                call.sink._fail(call, error)
+
+    @property
+    def broken(self) -> ExecutorBroken | None:
+        """Why no call can run, if so."""
+        return self._broken
+
+    def reclaim(self, port: Port, running: int) -> list[int]:
+        """Calls are not placed."""
+        return []
+
+    def drop(self) -> list[Call]:
+        """Take all calls that have not begun."""
+        calls: list[Call] = []
+        closing = False
+        while True:
+            try:
+                call = self._queue.get_nowait()
+            except Empty:
+                break
+            if call is None:
+                closing = True
+            else:
+                calls.append(call)
+        if closing:
+            self._queue.put(None)
+        return calls
+
+    def end_worker(self, port: Port) -> None:
+        """Calls are not placed."""
+
+    def close(self, signal: int | None) -> None:
+        """The threads end once the queue is empty."""
+        self._queue.put(None)
+
+    def join(self) -> None:
+        """Wait for the threads, unless this is one of them."""
+        with self._starting:
+            threads = list(self.threads)
+        for thread in threads:
+            if thread is not threading.current_thread():
+                thread.join()
+
+    def abandon(self) -> None:
+        """In a child of a fork: the threads are not there."""
+        self.threads.clear()

@@ -1,0 +1,186 @@
+"""What travels through okazja: a ``Call`` goes out, a ``Reply`` comes back, a worker's life is told by events.
+
+    Executor → Call → scheduler → backend → worker → Reply → sink (a Future, or a chunk of a map)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+__all__ = [
+    "Call",
+    "Died",
+    "Event",
+    "Function",
+    "HandedBack",
+    "Port",
+    "Ready",
+    "Reply",
+    "Sink",
+    "StartFailed",
+    "Timing",
+]
+
+# What came of a call, a plain tuple because there are so many of them:
+# (id of the call, form, body, seconds that it took, first item not run[, errors by item]).
+# ``form`` says how ``body`` is to be read (see okazja._transport.codec); errors stand in replies to chunks.
+Reply = tuple[Any, ...]
+
+
+class Timing:
+    """How long calls of one function take, and so how many of them a worker may hold.
+
+    ``seconds`` is a pessimistic average of one item: it rises at once and falls slowly.
+    """
+
+    __slots__ = ("credit", "seconds")
+
+    PATIENCE = 0.002  # seconds of work that may wait behind a running call
+    LONG = 0.05  # seconds; a call as long as this loses nothing by being sent alone
+    MOST = 64  # calls
+
+    def __init__(self) -> None:
+        self.seconds = 0.0  # 0: nothing measured yet
+        self.credit = 1  # an unknown function gets one call a worker
+
+    def measured(self, seconds: float) -> None:
+        """Learn from one more item."""
+        old = self.seconds
+        self.seconds = new = seconds if seconds > old else old + (seconds - old) * 0.1
+        # One call beside the running one costs nobody anything (it can be taken back unread); more of
+        # them only where they are over at once.
+        if new > self.LONG:
+            self.credit = 1
+        else:
+            self.credit = 2 + min(self.MOST - 2, int(self.PATIENCE / new)) if new else self.MOST
+
+
+class Function:
+    """A callable with the way it travels.
+
+    ``key`` is its pickled reference, where it pickles by reference; workers keep what they loaded for
+    it. It is ``0`` where the function goes by value: then ``definition`` holds the pickled function,
+    which is sent once a worker where ``token`` is not 0 (all items of one map) and with each call
+    otherwise.
+    """
+
+    __slots__ = ("definition", "key", "name", "target", "timing", "token")
+
+    def __init__(
+        self, target: Any, name: str, timing: Timing, key: bytes = b"", token: int = 0, definition: bytes = b""
+    ) -> None:
+        self.target = target
+        self.name = name
+        self.timing = timing
+        self.key = key
+        self.token = token
+        self.definition = definition
+
+
+class Sink(Protocol):
+    """Where the replies to a call end up. Called by whatever thread brings them, with no lock held."""
+
+    def _begin(self) -> bool:
+        """The call is about to be sent; False says that it was cancelled and must not be."""
+
+    def _settle(self, call: Call, reply: Reply) -> None:
+        """Take the reply."""
+
+    def _fail(self, call: Call, error: BaseException, item: int | None = None) -> None:
+        """Report ``error`` for one item of the call, or for all of it."""
+
+    def _drop(self, call: Call) -> None:
+        """The call will never run."""
+
+
+class Call:
+    """One unit of scheduling: a submitted call, or items ``lo`` to ``hi - 1`` of one chunk of a map.
+
+    ``payload`` is (args, kwargs) for backends that share memory with the caller, and what the codec
+    made of them otherwise (``kind`` says which form). A chunk that has to be split keeps its payload:
+    only ``lo`` and ``hi`` change.
+    """
+
+    __slots__ = ("context", "fn", "hi", "id", "kind", "lo", "payload", "sink", "slot")
+
+    def __init__(
+        self, number: int, fn: Function, kind: int, payload: Any, sink: Sink, lo: int = 0, hi: int = 1
+    ) -> None:
+        self.id = number
+        self.fn = fn
+        self.kind = kind
+        self.payload = payload
+        self.sink = sink
+        self.lo = lo
+        self.hi = hi
+        self.slot = -1  # the worker that holds it; -1: none
+        self.context: Any = None  # contextvars: a Context in shared memory, pickled values otherwise
+
+    @property
+    def items(self) -> int:
+        """How many items of the input this call stands for."""
+        return self.hi - self.lo
+
+    def part(self, number: int, lo: int, hi: int) -> Call:
+        """A call for some of the items of this one."""
+        call = Call(number, self.fn, self.kind, self.payload, self.sink, lo, hi)
+        call.context = self.context
+        return call
+
+
+class Port(Protocol):
+    """One incarnation of a worker, where calls can be sent to; a slot's next worker has another."""
+
+    slot: int
+
+
+class Ready:
+    """A worker has started and its initializer has run."""
+
+    __slots__ = ("port",)
+
+    def __init__(self, port: Port) -> None:
+        self.port = port
+
+
+class HandedBack:
+    """A worker gave back calls that it had not started: pairs of call id and first item not run."""
+
+    __slots__ = ("calls", "port")
+
+    def __init__(self, port: Port, calls: Sequence[tuple[int, int]]) -> None:
+        self.port = port
+        self.calls = calls
+
+
+class Died:
+    """A worker has ended, expected or not, and all that it wrote has been read.
+
+    ``call`` and ``item`` are its last mark on the board, ``call`` 0 where it ran nothing.
+    """
+
+    __slots__ = ("call", "exitcode", "item", "pid", "port", "reason")
+
+    def __init__(
+        self, port: Port, pid: int, exitcode: int | None, call: int, item: int, reason: str = ""
+    ) -> None:
+        self.port = port
+        self.pid = pid
+        self.exitcode = exitcode
+        self.call = call
+        self.item = item
+        self.reason = reason  # why it could not be started, where that is known
+
+
+class StartFailed:
+    """A worker can't work: its initializer raised, or it could not be started at all."""
+
+    __slots__ = ("error", "port")
+
+    def __init__(self, port: Port, error: BaseException) -> None:
+        self.port = port
+        self.error = error
+
+
+Event = Ready | HandedBack | Died | StartFailed

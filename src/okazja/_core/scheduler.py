@@ -1,0 +1,281 @@
+"""Which worker gets which call, and what becomes of the calls of a worker that dies.
+
+Pure: no threads, no I/O, no clock. The caller holds a lock around every method and carries out what
+they return. Workers are known by their slot, 0 to ``max_workers - 1``; a slot outlives its process.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import count
+
+from okazja._core.messages import Call
+
+__all__ = ["MAX_START_DEATHS", "Scheduler", "Verdict"]
+
+MAX_START_DEATHS = 3  # workers in a row that die before they are ready, then the executor is broken
+LOOKS = 4  # workers that offer() looks at before it gives up; the next reply finds the rest
+
+
+@dataclass(slots=True, eq=False)
+class _Worker:
+    slot: int
+    held: dict[int, Call] = field(default_factory=dict)  # sent and not yet replied to, oldest first
+    alive: bool = False  # a process stands behind it, or was asked for
+    ready: bool = False  # it has started, and its initializer has run
+    taken: int = 0  # items sent to this process so far
+    listed: bool = False  # it stands in the idle list
+    noticed: int = 0  # the running call behind which others were seen to wait
+    asked: int = 0  # the running call during which it was asked to hand back the rest
+
+
+@dataclass(slots=True, frozen=True)
+class Verdict:
+    """What follows from a worker's death."""
+
+    guilty: Call | None  # the call whose item ran; narrowed to that item
+    broken: bool  # too many deaths while starting: give up
+
+
+class Scheduler:
+    """Calls wait in a backlog; each worker holds as many as its credit allows.
+
+    Guarantees: a call is held by one worker at most; calls leave the backlog in the order in which
+    they came, those of dead workers first; a call that a worker has begun is never given to another.
+    """
+
+    def __init__(self, max_workers: int, max_items: int | None = None) -> None:
+        self.backlog: deque[Call] = deque()
+        self.pending = 0  # calls accepted and not yet settled
+        self.workers = [_Worker(slot) for slot in range(max_workers)]
+        self._max_items = max_items  # items that one process may run; None: no limit
+        self._unstarted = list(range(max_workers - 1, -1, -1))  # slots without a process
+        self._idle: list[int] = []  # slots with a process and nothing to do; may hold stale entries
+        self._next_look = 0
+        self._start_deaths = 0
+        self._numbers = count(1)
+
+    def number(self) -> int:
+        """A number for a new call, unique in this executor."""
+        return next(self._numbers)
+
+    # --- calls come in ------------------------------------------------------------------------------
+
+    def offer(self, call: Call) -> int | None:
+        """Accept a call. Returns the slot to send it to, or None if it waits in the backlog."""
+        self.pending += 1
+        if not self.backlog:
+            slot = self._place(call)
+            if slot is not None:
+                self._give(self.workers[slot], call)
+                return slot
+        self.backlog.append(call)
+        return None
+
+    def _place(self, call: Call) -> int | None:
+        slot = self._free_slot()
+        if slot is not None:
+            return slot
+        credit = call.fn.timing.credit
+        if credit <= 1:
+            return None
+        for _ in range(min(LOOKS, len(self.workers))):
+            self._next_look = (self._next_look + 1) % len(self.workers)
+            worker = self.workers[self._next_look]
+            if len(worker.held) < credit and self._has_life(worker):
+                return worker.slot
+        return None
+
+    def _free_slot(self) -> int | None:
+        """A worker with nothing to do, or one yet to be started; it is up to the caller to use it."""
+        while self._idle:
+            worker = self.workers[self._idle.pop()]
+            worker.listed = False
+            if worker.alive and not worker.held and self._has_life(worker):
+                return worker.slot
+        return self._unstarted.pop() if self._unstarted else None
+
+    def _has_life(self, worker: _Worker) -> bool:
+        return worker.alive and (self._max_items is None or worker.taken < self._max_items)
+
+    def _give(self, worker: _Worker, call: Call) -> None:
+        worker.alive = True
+        worker.taken += call.items
+        worker.held[call.id] = call
+        call.slot = worker.slot
+
+    def top_up(self) -> list[tuple[int, list[Call]]]:
+        """Give the backlog to workers that are short of work: whom to send what.
+
+        A worker is filled up when it is down to half of its credit, so that one write carries many
+        calls. Cancelled calls are dropped; the others have begun as far as their future can tell.
+        """
+        sends: dict[int, list[Call]] = {}
+        while self.backlog:
+            slot = self._free_slot()
+            if slot is None:
+                break
+            if not self._fill(slot, 1, sends):
+                self._list_if_idle(self.workers[slot])
+        if self.backlog:
+            credit = self.backlog[0].fn.timing.credit
+            short = [w for w in self.workers if len(w.held) <= credit // 2 and self._has_life(w)]
+            for position, worker in enumerate(short):
+                share = -(-len(self.backlog) // (len(short) - position))
+                self._fill(worker.slot, min(credit - len(worker.held), share), sends)
+        return list(sends.items())
+
+    def _fill(self, slot: int, room: int, sends: dict[int, list[Call]]) -> int:
+        """Move up to ``room`` live calls from the backlog to one worker; how many they were."""
+        worker, moved = self.workers[slot], 0
+        while self.backlog and moved < room and (not moved or self._has_life(worker)):
+            call = self.backlog.popleft()
+            if call.sink._begin():
+                self._give(worker, call)
+                sends.setdefault(slot, []).append(call)
+                moved += 1
+            else:
+                self.pending -= 1
+        return moved
+
+    def take_back(self, slot: int, calls: Iterable[Call]) -> None:
+        """Calls that could not be sent, or that a worker gave back: the next to be sent."""
+        worker = self.workers[slot]
+        back = [call for call in calls if worker.held.pop(call.id, None) is not None]
+        for call in back:
+            worker.taken -= call.items
+            call.slot = -1
+        self.backlog.extendleft(reversed(back))
+
+    # --- calls come back ------------------------------------------------------------------------------
+
+    def replied(self, slot: int, number: int) -> Call | None:
+        """A worker is done with a call. None if it did not hold it (any more)."""
+        worker = self.workers[slot]
+        call = worker.held.pop(number, None)
+        if call is not None:
+            self.pending -= 1
+            if not worker.held:
+                self._list_if_idle(worker)
+        return call
+
+    def _list_if_idle(self, worker: _Worker) -> None:
+        if worker.held or worker.listed:
+            return
+        if not worker.alive:
+            self._unstarted.append(worker.slot)
+        elif self._has_life(worker):
+            worker.listed = True
+            self._idle.append(worker.slot)
+
+    def narrow(self, slot: int, number: int, first: int) -> Call | None:
+        """A worker gave back the items from ``first`` on of a call that it goes on with.
+
+        Returns a call for them, which waits at the head of the backlog from now on.
+        """
+        worker = self.workers[slot]
+        call = worker.held.get(number)
+        if call is None or not call.lo < first < call.hi:
+            return None
+        rest = call.part(self.number(), first, call.hi)
+        worker.taken -= rest.items
+        call.hi = first
+        self.pending += 1
+        self.backlog.appendleft(rest)
+        return rest
+
+    # --- the life of workers -----------------------------------------------------------------------
+
+    def ready(self, slot: int) -> None:
+        """A worker has started."""
+        self.workers[slot].ready = True
+        self._start_deaths = 0
+
+    def retiring(self) -> list[int]:
+        """Workers that have run all the items they may and hold nothing: to be told to exit, once."""
+        done = []
+        if self._max_items is not None:
+            for worker in self.workers:
+                if worker.alive and not worker.held and worker.taken >= self._max_items:
+                    worker.alive = False  # until Died puts the slot back
+                    done.append(worker.slot)
+        return done
+
+    def died(self, slot: int, number: int, item: int) -> Verdict:
+        """A worker has ended while its mark said item ``item`` of call ``number`` (0: none).
+
+        The item it ran is guilty; everything else that it held goes back to the head of the backlog.
+        """
+        worker = self.workers[slot]
+        held, worker.held = worker.held, {}
+        if not worker.ready:
+            self._start_deaths += 1
+        worker.alive = worker.ready = worker.listed = False
+        worker.taken = worker.asked = worker.noticed = 0
+        self._unstarted.append(slot)
+        guilty = held.pop(number, None)
+        again = list(held.values())
+        if guilty is not None and guilty.items > 1:
+            again = self._innocent_parts(guilty, item) + again
+            guilty = guilty.part(number, item, item + 1)
+        elif guilty is not None:
+            self.pending -= 1
+        for call in again:
+            call.slot = -1
+        self.backlog.extendleft(reversed(again))
+        return Verdict(guilty, self._start_deaths >= MAX_START_DEATHS)
+
+    def _innocent_parts(self, call: Call, item: int) -> list[Call]:
+        """The items of a chunk before and after the guilty one, as calls of their own."""
+        ranges = [(call.lo, item), (item + 1, call.hi)]
+        parts = [call.part(self.number(), lo, hi) for lo, hi in ranges if lo < hi]
+        self.pending += len(parts) - 1
+        return parts
+
+    # --- work stuck behind other work -------------------------------------------------------------------
+
+    def stuck(self) -> tuple[list[int], bool]:
+        """Workers that have held work behind a running call since the last look, while others rest.
+
+        The flag says that there are such workers which were not noticed before: look again soon.
+        Each worker is named once for each running call.
+        """
+        ripe: list[int] = []
+        young = False
+        if not self.backlog and self._somebody_is_free():
+            for worker in self.workers:
+                if not worker.held:
+                    continue
+                running = next(iter(worker.held.values()))
+                if worker.asked == running.id or (len(worker.held) == 1 and running.items == 1):
+                    continue
+                if worker.noticed == running.id:
+                    worker.asked = running.id
+                    ripe.append(worker.slot)
+                else:
+                    worker.noticed = running.id
+                    young = True
+        return ripe, young
+
+    def _somebody_is_free(self) -> bool:
+        if self._unstarted:
+            return True
+        return any(not w.held and self._has_life(w) for w in (self.workers[s] for s in self._idle))
+
+    def drop_backlog(self) -> list[Call]:
+        """Give up what was not sent; the caller tells the sinks."""
+        dropped = list(self.backlog)
+        self.backlog.clear()
+        self.pending -= len(dropped)
+        return dropped
+
+    def drop_all(self) -> list[Call]:
+        """Give up everything, sent or not."""
+        dropped = self.drop_backlog()
+        for worker in self.workers:
+            dropped += worker.held.values()
+            worker.held = {}
+        self.pending = 0
+        return dropped

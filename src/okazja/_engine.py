@@ -1,0 +1,532 @@
+"""The engine: joins the scheduler and one backend, and outlives the Executor that is its face.
+
+    submit ─▶ dispatch ─▶ Scheduler.offer ─▶ Backend.send ─▶ worker
+                               ▲   │                            │
+                          top_up   ▼                            ▼
+    Future ◀─ Sink._settle ◀─ deliver ◀──────── replies, Ready, HandedBack, Died
+
+One lock guards the scheduler and the table of ports. It is never held while the user's code runs: not
+while pickling, drawing input, completing futures or starting processes.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import itertools
+import logging
+import os
+import signal
+import threading
+import weakref
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
+from typing import Any, Generic, Protocol, TypeVar
+
+from okazja._backends.base import Backend, Spec
+from okazja._core.messages import Call, Died, Event, HandedBack, Port, Ready, Reply, StartFailed
+from okazja._core.scheduler import MAX_START_DEATHS, Scheduler
+from okazja._transport.board import Board
+from okazja._transport.codec import ERROR, RAISED, VALUE, FunctionTable, decode_error, decode_value
+from okazja.errors import ExecutorBroken, ExecutorShutdown, WorkerDied
+
+__all__ = ["Engine", "Future", "live_engines", "report_lost"]
+
+T = TypeVar("T")
+
+LOOK_AGAIN = 0.002  # seconds after which calls behind a running one count as stuck
+
+_numbers = itertools.count(1)
+_live: weakref.WeakSet[Engine] = weakref.WeakSet()
+log = logging.getLogger("okazja")
+
+
+# --- futures --------------------------------------------------------------------------------------------
+
+
+class Future(concurrent.futures.Future[T], Generic[T]):
+    """A ``concurrent.futures.Future`` that can also be awaited.
+
+    An exception that nobody has looked at when the future goes away is logged, once, with its
+    traceback, by the logger ``okazja``. Looking means: ``result``, ``exception``, ``await``.
+    """
+
+    _lost: _Lost | None = None
+
+    def result(self, timeout: float | None = None) -> T:
+        """The result, waited for up to ``timeout`` seconds (default: for ever).
+
+        Raises what the call raised, TimeoutError, or CancelledError.
+        """
+        try:
+            return super().result(timeout)
+        finally:
+            self._looked_at()
+            self = None  # type: ignore[assignment]  # noqa: PLW0642  (breaks a cycle with the traceback)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """What the call raised, or None. Raises TimeoutError or CancelledError."""
+        try:
+            return super().exception(timeout)
+        finally:
+            self._looked_at()
+
+    def set_exception(self, exception: BaseException | None) -> None:
+        """Set the exception; for executors and tests."""
+        if exception is not None:
+            self._lost = _Lost(exception)
+        super().set_exception(exception)
+
+    def __await__(self) -> Generator[Any, None, T]:
+        import asyncio
+
+        return asyncio.wrap_future(self).__await__()
+
+    def _looked_at(self) -> None:
+        lost = self._lost
+        if lost is not None and self.done():
+            lost.error = self._lost = None
+
+    # --- as the sink of its call
+
+    def _begin(self) -> bool:
+        if self._state == "RUNNING":  # it was sent before, and came back unstarted
+            return True
+        return self.set_running_or_notify_cancel()
+
+    def _settle(self, _: Call, reply: Reply) -> None:
+        form, body = reply[1], reply[2]
+        if form == VALUE or form == 0:
+            self.set_result(body)
+        elif form == RAISED:
+            self.set_exception(body)
+        elif form == ERROR:
+            self.set_exception(decode_error(body))
+        else:
+            try:
+                value = decode_value(form, body)
+            except Exception as error:
+                self.set_exception(error)
+            else:
+                self.set_result(value)
+        self = None  # type: ignore[assignment]  # noqa: PLW0642  (an exception's frames may lead here)
+
+    def _fail(self, _: Call, error: BaseException, item: int | None = None) -> None:
+        self.set_exception(error)
+
+    def _drop(self, _: Call) -> None:
+        """Cancelled after it was sent, but before it began."""
+        if self.cancel():
+            self.set_running_or_notify_cancel()
+            return
+        with self._condition:
+            self._state = "CANCELLED_AND_NOTIFIED"
+            for waiter in self._waiters:
+                waiter.add_cancelled(self)
+            self._condition.notify_all()
+        self._invoke_callbacks()  # type: ignore[attr-defined]
+
+
+class _Lost:
+    """An exception on a future; says so if it dies without having been looked at."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error: BaseException | None = error
+
+    def __del__(self) -> None:
+        if self.error is not None:
+            report_lost(self.error, "a task failed and nobody looked at its future")
+
+
+def report_lost(error: BaseException, what: str) -> None:
+    """Log an error that would be lost. Never raises: it is called while objects are being deleted."""
+    with suppress(Exception):
+        log.error("%s: %s: %s", what, type(error).__name__, error, exc_info=(type(error), error, error.__traceback__))
+
+
+# --- the engine ---------------------------------------------------------------------------------------------
+
+
+class Run(Protocol):
+    """A map or stream that has not drawn all of its input."""
+
+    def finish(self, *, wait: bool) -> None:
+        """Draw what is left of a sized input, and with ``wait`` see it through; give up an unsized one."""
+
+    def abandon(self) -> None:
+        """Draw no more; what has not begun is cancelled."""
+
+
+class Engine:
+    """One executor's scheduler, backend, board and state. Thread-safe."""
+
+    def __init__(
+        self, backend: Backend, backend_name: str, spec_options: dict[str, Any], max_workers: int, max_items: int | None
+    ) -> None:
+        self.number = next(_numbers)
+        self.name = f"{backend_name}-{self.number}"
+        self.backend_name = backend_name
+        self.backend = backend
+        self.max_workers = max_workers
+        self.board = Board.create(max_workers, number=self.number, backend=backend_name, name=self.name)
+        self.functions = FunctionTable()
+        self.runs: list[Run] = []
+        self.shares_memory = backend.capabilities.shares_memory
+        self.broken: BaseException | None = None
+        self.accepting = True
+        self._places = not backend.capabilities.places_calls
+        self._lock = threading.RLock()
+        self._scheduler = Scheduler(max_workers, max_items)
+        self._ports: list[Port | None] = [None] * max_workers
+        self._closing = False  # told to close when nothing is pending
+        self._closed = False  # the backend was told
+        self._killed = ""  # by which method the workers were ended, if so
+        self._forgotten = False
+        self._owner = os.getpid()
+        self._initializer_failed: Callable[[], BaseException | None] = lambda: getattr(backend, "broken", None)
+        backend.open(Spec(name=self.name, max_workers=max_workers, board=self.board, **spec_options), self.deliver)
+        _live.add(self)
+
+    def number_call(self) -> int:
+        """A number for a new call."""
+        return self._scheduler.number()
+
+    # --- calls go out -------------------------------------------------------------------------------
+
+    def check_open(self) -> None:
+        """Raise if no new work is taken."""
+        if self.broken is None:
+            self.broken = self._initializer_failed()
+        if self.broken is not None:
+            raise _fresh(self.broken)
+        if not self.accepting:
+            raise ExecutorShutdown("cannot schedule new futures after shutdown of the executor")
+        if _interpreter_exits:
+            raise ExecutorShutdown("cannot schedule new futures after interpreter shutdown")
+
+    def dispatch(self, call: Call) -> None:
+        """Have a call run."""
+        if not self._places:
+            self.backend.send(None, (call,))
+            return
+        with self._lock:
+            if self.broken is not None or self._closed:
+                refused = self.broken or ExecutorShutdown("the executor was shut down meanwhile")
+            else:
+                refused = None
+                slot = self._scheduler.offer(call)
+                if slot is None:
+                    return
+                call.sink._begin()
+                port = self._port(slot)
+        if refused is not None:
+            call.sink._fail(call, refused)
+        else:
+            self._send(port, (call,))
+
+    def _port(self, slot: int) -> Port:
+        port = self._ports[slot]
+        if port is None:
+            port = self._ports[slot] = self.backend.port(slot)
+            assert port is not None
+        return port
+
+    def _send(self, port: Port, calls: Sequence[Call]) -> None:
+        try:
+            unsent = self.backend.send(port, calls)
+        except Exception as error:
+            broken = ExecutorBroken(f"a worker could not be started: {type(error).__name__}: {error}")
+            broken.__cause__ = error
+            self.break_off(broken)
+            return
+        except BaseException:
+            # Ctrl-C, and nobody knows whether the packet left: with the worker its calls come back.
+            kill = getattr(port, "kill", None)
+            if kill is not None:
+                kill()
+            raise
+        if unsent:
+            with self._lock:
+                if self._ports[port.slot] is port:
+                    self._scheduler.take_back(port.slot, unsent)
+
+    # --- replies and events come in ---------------------------------------------------------------------
+
+    def deliver(
+        self, replies: Sequence[tuple[Port | None, Sequence[Reply]]], events: Sequence[Event]
+    ) -> float | None:
+        """What the backend has to tell; see okazja._backends.base.Deliver."""
+        if not self._places:
+            for _, frames in replies:
+                for reply in frames:
+                    reply[0].sink._settle(reply[0], reply)
+            return None
+        settled: list[tuple[Call, Reply]] = []
+        failed: list[tuple[Call, BaseException]] = []
+        broken: BaseException | None = None
+        with self._lock:
+            for event in events:  # hand-backs first: they narrow calls whose replies come with them
+                if isinstance(event, StartFailed):
+                    broken = broken or _start_failed(event.error)
+                elif not isinstance(event, Died):
+                    self._note(event)
+            for port, frames in replies:
+                assert port is not None
+                if self._ports[port.slot] is port:
+                    for reply in frames:
+                        call = self._scheduler.replied(port.slot, reply[0])
+                        if call is not None:
+                            call.fn.timing.measured(reply[3])
+                            settled.append((call, reply))
+            for event in events:
+                if isinstance(event, Died) and self._ports[event.port.slot] is event.port:
+                    broken = self._bury(event, failed) or broken
+            sends = [(self._port(slot), calls) for slot, calls in self._scheduler.top_up()] if not broken else []
+            retiring = [self._ports[slot] for slot in self._scheduler.retiring()]
+            stuck, young = self._scheduler.stuck()
+        for port, calls in sends:
+            self._send(port, calls)
+        for port in retiring:
+            if port is not None:
+                self.backend.end_worker(port)
+        self._settle(settled, failed)
+        if broken is not None:
+            self.break_off(broken)
+        if stuck and self._reclaim(stuck):
+            return self.deliver((), ())
+        self._close_if_done()
+        return LOOK_AGAIN if young else None
+
+    def _note(self, event: Event) -> None:
+        port = event.port
+        if self._ports[port.slot] is not port:
+            return
+        if isinstance(event, Ready):
+            self._scheduler.ready(port.slot)
+        elif isinstance(event, HandedBack):
+            held = self._scheduler.workers[port.slot].held
+            back = []
+            for number, first in event.calls:
+                call = held.get(number)
+                if call is None:
+                    continue
+                forget = getattr(port, "forget", None)
+                if forget is not None and call.fn.token:
+                    forget(call.fn.token)
+                if first == call.lo:
+                    back.append(call)
+                else:
+                    self._scheduler.narrow(port.slot, number, first)
+            self._scheduler.take_back(port.slot, back)
+
+    def _bury(self, death: Died, failed: list[tuple[Call, BaseException]]) -> BaseException | None:
+        """A worker has died: blame one item, keep the others. Returns why the executor is broken, if it is."""
+        self._ports[death.port.slot] = None
+        verdict = self._scheduler.died(death.port.slot, death.call, death.item)
+        if verdict.guilty is not None:
+            failed.append((verdict.guilty, self._death(death, verdict.guilty)))
+        if verdict.broken and not self._closed:
+            why = death.reason or _how_it_ended(death.exitcode)
+            return ExecutorBroken(
+                f"{MAX_START_DEATHS} workers in a row died while they started; the last one {why}. "
+                f"Look at the initializer, at memory limits, and at what the workers print"
+            )
+        return None
+
+    def _death(self, death: Died, call: Call) -> BaseException:
+        how = _how_it_ended(death.exitcode)
+        if self._killed:
+            how += f", because of {self._killed}()"
+        return WorkerDied(
+            f"the worker process {death.pid} {how} while it ran {call.fn.name}", death.pid, death.exitcode
+        )
+
+    def _settle(self, settled: list[tuple[Call, Reply]], failed: list[tuple[Call, BaseException]]) -> None:
+        for call, reply in settled:
+            try:
+                call.sink._settle(call, reply)
+            except Exception:  # not the task's: a future that somebody else has completed
+                log.exception("the result of %s could not be delivered", call.fn.name)
+        for call, error in failed:
+            call.sink._fail(call, error)
+
+    def _reclaim(self, slots: Sequence[int]) -> bool:
+        """Get back calls that wait behind a running one. True if some came at once."""
+        some = False
+        for slot in slots:
+            with self._lock:
+                port, held = self._ports[slot], self._scheduler.workers[slot].held
+                running = next(iter(held), 0)
+            if port is None:
+                continue
+            numbers = self.backend.reclaim(port, running)
+            if numbers:
+                with self._lock:
+                    if self._ports[slot] is port:
+                        self._scheduler.take_back(slot, [held[n] for n in numbers if n in held])
+                        some = True
+        return some
+
+    # --- the end --------------------------------------------------------------------------------------------
+
+    def break_off(self, error: BaseException) -> None:
+        """Give up: everything pending fails with ``error``, workers are killed."""
+        with self._lock:
+            if self.broken is None:
+                self.broken = error
+            self.accepting = False
+            dropped = self._scheduler.drop_all()
+        for call in dropped:
+            if call.sink._begin():
+                call.sink._fail(call, _fresh(error))
+        self._close(getattr(signal, "SIGKILL", signal.SIGTERM))
+
+    def shutdown(self, *, wait: bool, cancel_futures: bool) -> None:
+        """Take no more work; see Executor.shutdown."""
+        self.accepting = False
+        if os.getpid() != self._owner:
+            return  # a fork of the owner: nothing here is its own
+        if cancel_futures:
+            self._cancel()
+        for run in list(self.runs):
+            if cancel_futures:
+                run.abandon()
+            else:
+                run.finish(wait=wait)
+        self._closing = True
+        self._close_if_done()
+        if wait:
+            self.backend.join()
+
+    def _cancel(self) -> None:
+        """Cancel all that has not begun, wherever it waits."""
+        with self._lock:
+            dropped = self._scheduler.drop_backlog()
+            slots = [worker.slot for worker in self._scheduler.workers if len(worker.held) > 1]
+        self._reclaim(slots)
+        with self._lock:
+            dropped += self._scheduler.drop_backlog()
+        dropped += self.backend.drop()
+        for call in dropped:
+            call.sink._drop(call)
+
+    def forget(self) -> None:
+        """The Executor is gone: end once its work is done. May run in any thread, during a collection."""
+        if _interpreter_exits or os.getpid() != self._owner or self._closing:
+            return
+        self.accepting = False
+        self._forgotten = True
+        for run in list(self.runs):
+            if getattr(run, "sized", True):
+                run.finish(wait=False)
+        if not self.runs:
+            self._closing = True
+        self._close_if_done()
+
+    def run_ended(self, run: Run) -> None:
+        """A map has drawn all of its input, or was closed."""
+        with self._lock:
+            if run in self.runs:
+                self.runs.remove(run)
+            last = self._forgotten and not self.runs
+        if last:
+            self._closing = True
+            self._close_if_done()
+
+    def kill(self, number: int, method: str) -> None:
+        """Signal all workers and shut down: pending calls fail as those of a broken pool do."""
+        self.accepting = False
+        self._killed = method
+        error = ExecutorBroken(f"the workers were ended by {method}()")
+        with self._lock:
+            if self.broken is None:
+                self.broken = error
+            dropped = self._scheduler.drop_all()
+        for run in list(self.runs):
+            run.abandon()
+        for call in dropped:
+            if call.sink._begin():
+                call.sink._fail(call, _fresh(error))
+        self._close(number)
+
+    def _close_if_done(self) -> None:
+        if self._closing and not self._closed:
+            with self._lock:
+                done = not self._scheduler.pending
+            if done:
+                self._close(None)
+
+    def _close(self, number: int | None) -> None:
+        with self._lock:
+            again, self._closed = self._closed, True
+        if not again or number is not None:
+            self.backend.close(number)
+
+    def abandon(self) -> None:
+        """In a child of a fork: this executor is the parent's."""
+        self._lock = threading.RLock()
+        self.accepting = False
+        self.broken = ExecutorBroken(
+            "this executor belongs to the process that forked this one: make a new one here"
+        )
+        self.backend.abandon()
+
+
+def live_engines() -> list[Engine]:
+    """The engines of this process that were not closed, oldest first."""
+    return sorted((engine for engine in _live if not engine._closed), key=lambda engine: engine.number)
+
+
+def _fresh(error: BaseException) -> BaseException:
+    """A copy for one future or raise, so that tracebacks don't pile up on the shared one."""
+    copy = ExecutorBroken(*error.args) if type(error) is ExecutorBroken else error
+    copy.__cause__ = error.__cause__
+    return copy
+
+
+def _start_failed(cause: BaseException) -> ExecutorBroken:
+    logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=cause)
+    error = ExecutorBroken(f"the initializer failed, so no call can run: {type(cause).__name__}: {cause}")
+    error.__cause__ = cause
+    return error
+
+
+def _how_it_ended(exitcode: int | None) -> str:
+    if exitcode is None:
+        return "ended in a way that nobody could see"
+    if exitcode >= 0:
+        return f"exited with status {exitcode}"
+    try:
+        return f"was killed by {signal.Signals(-exitcode).name}"
+    except ValueError:
+        return f"was killed by signal {-exitcode}"
+
+
+# --- the life of the interpreter ------------------------------------------------------------------------------
+
+_interpreter_exits = False
+
+
+def _at_exit() -> None:
+    """Let pending work finish before the interpreter ends, as the standard library's executors do."""
+    global _interpreter_exits
+    engines = list(_live)
+    for engine in engines:
+        engine.shutdown(wait=False, cancel_futures=False)
+    _interpreter_exits = True
+    for engine in engines:
+        if engine._owner == os.getpid():
+            engine.backend.join()
+
+
+def _after_fork_in_child() -> None:
+    for engine in list(_live):
+        engine.abandon()
+    _live.clear()
+
+
+# Before threads are joined, which atexit would be too late for; concurrent.futures does the same.
+threading._register_atexit(_at_exit)  # type: ignore[attr-defined]
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

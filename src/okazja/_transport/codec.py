@@ -1,0 +1,231 @@
+"""Calls and replies as bytes.
+
+A packet to a worker is one marshalled list of entries; a reply is one marshalled tuple. Plain values
+(``PLAIN``) travel in them as they are, everything else is pickled first. Marshalling is safe here:
+both sides are the same interpreter, and only values of exactly the plain types are given to it.
+"""
+
+from __future__ import annotations
+
+import marshal
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
+from typing import Any
+
+from okazja._core.messages import Call, Function, Timing
+from okazja._transport import pickling
+from okazja.errors import NotPicklable, NotRebuilt, RemoteTraceback
+
+__all__ = [
+    "ARGS",
+    "ERROR",
+    "ITEMS",
+    "PICKLED",
+    "PLAIN",
+    "STAR",
+    "RAISED",
+    "VALUE",
+    "FunctionTable",
+    "decode_error",
+    "decode_value",
+    "encode_args",
+    "encode_error",
+    "encode_items",
+    "encode_value",
+    "encode_values",
+]
+
+PLAIN = frozenset({int, float, complex, str, bytes, bool, type(None)})
+
+# Kinds of a call's payload, a sum of flags.
+ARGS = 0  # one call: a tuple of plain positional arguments
+PICKLED = 1  # one call: pickled (args, kwargs); items: each pickled on its own
+ITEMS = 2  # a chunk of items
+STAR = 4  # each item is a tuple of arguments
+
+# Forms of a reply's body: 0 plain, PICKLED, or
+ERROR = 2  # (pickled exception, traceback as text)
+VALUE = 3  # in shared memory: the value itself
+RAISED = 4  # in shared memory: the exception itself
+
+
+def encode_args(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, Any]:
+    """Kind and payload of one call. Raises NotPicklable."""
+    if not kwargs and all([type(arg) in PLAIN for arg in args]):  # noqa: C419  (a list is faster)
+        return ARGS, args
+    try:
+        return PICKLED, pickling.dumps((args, kwargs), "the call")
+    except NotPicklable as error:
+        raise _of_an_argument(args, kwargs, error) from error.__cause__
+
+
+def _of_an_argument(args: tuple[Any, ...], kwargs: dict[str, Any], error: NotPicklable) -> NotPicklable:
+    """The same error, told of the argument rather than of the tuple that it stands in."""
+    named = chain(((f"args[{i}]", arg) for i, arg in enumerate(args)), kwargs.items())
+    for name, value in named:
+        try:
+            pickling.dumps(value, name)
+        except NotPicklable as better:
+            return better
+    return error
+
+
+def encode_items(items: list[Any], star: bool) -> tuple[int, bytes, dict[int, NotPicklable]]:
+    """Kind and payload of a chunk, and the errors of the items that can't travel."""
+    flag = STAR if star else 0
+    if _all_plain(chain.from_iterable(items) if star else items):
+        return ITEMS | flag, marshal.dumps(items), {}
+    blob, offsets, errors = pickling.dumps_each(items)
+    return ITEMS | PICKLED | flag, marshal.dumps((offsets, blob)), errors
+
+
+def _all_plain(values: Iterable[Any]) -> bool:
+    return set(map(type, values)) <= PLAIN
+
+
+# --- replies, in the worker --------------------------------------------------------------------------
+
+
+def encode_value(value: Any) -> tuple[int, Any]:
+    """Form and body of one result. Raises NotPicklable."""
+    if type(value) in PLAIN:
+        return 0, value
+    return PICKLED, pickling.dumps(value, "the result")
+
+
+def encode_values(values: list[Any]) -> tuple[int, Any, dict[int, NotPicklable]]:
+    """Form and body of the results of a chunk, and the errors of those that can't travel."""
+    if _all_plain(values):
+        return 0, values, {}
+    blob, offsets, errors = pickling.dumps_each(values)
+    return PICKLED, (offsets, blob), errors
+
+
+def encode_error(error: BaseException, skip: int = 0) -> tuple[bytes, str]:
+    """An exception and its traceback as text; ``skip`` frames of the worker's own are left out.
+
+    Source lines are read here, where the files are those that ran. An exception that can't be pickled
+    travels as the NotPicklable that says so.
+    """
+    trace = error.__traceback__
+    for _ in range(skip):
+        trace = trace.tb_next if trace is not None else None
+    text = "".join(traceback.format_exception(type(error), error, trace))
+    try:
+        return pickling.dumps(error, f"the exception {type(error).__name__}"), text
+    except NotPicklable as problem:
+        return pickling.dumps(problem, "the error"), text
+
+
+# --- replies, in the parent --------------------------------------------------------------------------
+
+
+def decode_value(form: int, body: Any) -> Any:
+    """The result of a call. Raises NotRebuilt, or the error that the body stands for."""
+    if form == 0:
+        return body
+    if form == ERROR:
+        raise decode_error(body)
+    try:
+        return pickling.loads(body)
+    except BaseException as error:
+        raise NotRebuilt(
+            f"the result arrived but can't be rebuilt from its pickle: {type(error).__name__}: {error}"
+        ) from error
+
+
+def decode_values(form: int, body: Any, errors: dict[int, BaseException]) -> list[Any]:
+    """The results of a chunk; those that can't be rebuilt are None and get an entry in ``errors``."""
+    if form == 0:
+        return body  # type: ignore[no-any-return]
+    offsets, blob = body
+    view = memoryview(blob)
+    values: list[Any] = []
+    for position in range(len(offsets) - 1):
+        value = None
+        if offsets[position] < offsets[position + 1]:
+            try:
+                value = decode_value(PICKLED, view[offsets[position] : offsets[position + 1]])
+            except NotRebuilt as error:
+                errors[position] = error
+        values.append(value)
+    return values
+
+
+def decode_error(body: tuple[bytes, str]) -> BaseException:
+    """The exception of a worker, with its traceback there as the cause."""
+    pickled, text = body
+    try:
+        error = pickling.loads(pickled)
+        if not isinstance(error, BaseException):
+            raise TypeError(f"it became {type(error).__name__}")
+    except BaseException as problem:
+        last = text.strip().rsplit("\n", 1)[-1]
+        error = NotRebuilt(
+            f"the task raised an exception that can't be rebuilt here ({type(problem).__name__}: {problem}): {last}. "
+            f"Give its class a __reduce__ method, or pass all arguments of __init__ to super().__init__."
+        )
+    error.__cause__ = RemoteTraceback(text)
+    return error
+
+
+# --- functions -----------------------------------------------------------------------------------------
+
+
+class FunctionTable:
+    """How functions travel, remembered for those that are found under their name in a module."""
+
+    MOST_TIMINGS = 1000  # functions; past that the table starts anew
+
+    def __init__(self) -> None:
+        self._references: dict[tuple[str, str], tuple[Any, bytes]] = {}
+        self._timings: dict[str, Timing] = {}
+
+    def for_submit(self, fn: Callable[..., Any], name: str) -> Function:
+        """A function for one call: if it goes by value, as it is now. Raises NotPicklable."""
+        timing = self._timings.get(name)
+        if timing is None:
+            if len(self._timings) >= self.MOST_TIMINGS:
+                self._timings.clear()
+            timing = self._timings[name] = Timing()
+        key = self._reference(fn)
+        if key:
+            return Function(fn, name, timing, key)
+        return Function(fn, name, timing, definition=pickling.dumps(fn, "the function"))
+
+    def for_map(self, fn: Callable[..., Any], name: str, token: int) -> Function:
+        """A function for all calls of one map, as it is now. Raises NotPicklable."""
+        key = self._reference(fn)
+        if key:
+            return Function(fn, name, Timing(), key)
+        return Function(fn, name, Timing(), token=token, definition=pickling.dumps(fn, "the function"))
+
+    def _reference(self, fn: Callable[..., Any]) -> bytes:
+        """The pickled reference to ``fn``, empty if it has to go by value."""
+        module_name = getattr(fn, "__module__", None)
+        name = getattr(fn, "__qualname__", None)
+        if not isinstance(module_name, str) or not isinstance(name, str) or module_name == "__main__":
+            return b""
+        if "." in name or getattr(sys.modules.get(module_name), name, None) is not fn:
+            return b""
+        known = self._references.get((module_name, name))
+        if known is None or known[0] is not fn:
+            pickled = pickling.dumps(fn, "the function")
+            # A module may ask cloudpickle to go by value; what it gives then is no reference.
+            key = pickled if len(pickled) < len(module_name) + len(name) + 64 else b""
+            known = self._references[module_name, name] = (fn, key)
+        return known[1]
+
+
+def entry(call: Call) -> tuple[Any, ...]:
+    """A call as it stands in a packet; see okazja._worker.loop, which reads it."""
+    fn = call.fn
+    function = fn.key or fn.token or (fn.definition, fn.name)
+    return (call.id, function, call.kind, call.payload, call.lo, call.hi, call.context)
+
+
+def packet(entries: Sequence[tuple[Any, ...]]) -> bytes:
+    """Entries as one packet."""
+    return marshal.dumps(list(entries))

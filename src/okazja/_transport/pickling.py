@@ -1,0 +1,163 @@
+"""Pickling as okazja does it: by reference what can be imported, by value what can't.
+
+The value goes through the C pickler; cloudpickle is asked only for functions and classes, of which
+it takes those of ``__main__``, lambdas and closures by value. Reducers that were registered with
+``multiprocessing`` (``ForkingPickler``) are honoured.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import functools
+import io
+import pickle
+import sys
+import types
+from collections import ChainMap
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Any
+
+import cloudpickle
+
+from okazja.errors import NotPicklable
+
+__all__ = ["dumps", "dumps_each", "explain", "loads"]
+
+PROTOCOL = 5
+loads = pickle.loads
+
+_DEPTH = 6  # of attributes, in the search for the part that can't be pickled
+_TRIES = 300  # parts looked at in that search
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+    """cloudpickle's pickler with the reducers of ``multiprocessing`` and with context variables."""
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file, protocol=PROTOCOL)
+        reduction = sys.modules.get("multiprocessing.reduction")
+        if reduction is not None:
+            extra = reduction.ForkingPickler._extra_reducers  # where register() puts them
+            self.dispatch_table = ChainMap(extra, cloudpickle.Pickler.dispatch_table, copyreg.dispatch_table)
+
+    def reducer_override(self, obj: Any) -> Any:
+        if type(obj) is ContextVar:
+            return _reduce_context_var(obj)
+        return super().reducer_override(obj)
+
+
+def _reduce_context_var(var: ContextVar[Any]) -> Any:
+    """A context variable travels as the attribute of a module that holds it, or else by name."""
+    for module_name, module in list(sys.modules.items()):
+        if module_name == "__main__" or not isinstance(module, types.ModuleType):
+            continue
+        for name, value in list(vars(module).items()):
+            if value is var:
+                return _module_attribute, (module_name, name)
+    return _named_context_var, (var.name,)
+
+
+def _module_attribute(module: str, name: str) -> Any:
+    __import__(module)
+    return getattr(sys.modules[module], name)
+
+
+@functools.cache
+def _named_context_var(name: str) -> ContextVar[Any]:
+    """The variable of this name in this worker; variables are made once and never freed."""
+    return ContextVar(name)
+
+
+def dumps(value: Any, name: str) -> bytes:
+    """The pickled value.
+
+    Raises NotPicklable, which names the path, from ``name`` on, to the part that can't be pickled.
+    """
+    file = io.BytesIO()
+    try:
+        _Pickler(file).dump(value)
+    except Exception as error:
+        raise explain(value, name, error) from error
+    return file.getvalue()
+
+
+def dumps_each(values: list[Any]) -> tuple[bytes, list[int], dict[int, NotPicklable]]:
+    """Each value pickled on its own, one after the other in one buffer.
+
+    Returns the buffer, the offsets (one more than values), and the errors by position; a value that
+    can't be pickled takes no room.
+    """
+    file = io.BytesIO()
+    offsets = [0]
+    errors: dict[int, NotPicklable] = {}
+    pickler = _Pickler(file)
+    for position, value in enumerate(values):
+        try:
+            pickler.dump(value)
+        except Exception as error:
+            errors[position] = explain(value, f"item {position}", error)
+            file.seek(offsets[-1])
+            file.truncate()
+            pickler = _Pickler(file)
+        else:
+            pickler.clear_memo()
+        offsets.append(file.tell())
+    return file.getvalue(), offsets, errors
+
+
+def explain(value: Any, name: str, error: BaseException) -> NotPicklable:
+    """The error to show for a value that could not be pickled."""
+    tries = iter(range(_TRIES))
+    try:
+        path, part = _culprit(value, name, tries, _DEPTH)
+    except Exception:
+        path, part = name, value  # the value's own attributes misbehave: name the whole
+    where = path if path == name else f"{path} (inside {name})"
+    return NotPicklable(
+        f"{where}, of type {type(part).__module__}.{type(part).__qualname__}, can't be pickled, so it can't travel "
+        f"between processes: {type(error).__name__}: {error}. Leave it out, give the class a __reduce__ or "
+        f'__getstate__ method, create it inside the task, or use Executor("threads").'
+    )
+
+
+def _culprit(value: Any, path: str, tries: Iterator[int], depth: int) -> tuple[str, Any]:
+    """The deepest part on the way to what can't be pickled."""
+    if depth:
+        for step, part in _parts(value):
+            if next(tries, None) is None:
+                break
+            if not _can_pickle(part):
+                return _culprit(part, path + step, tries, depth - 1)
+    return path, value
+
+
+def _can_pickle(value: Any) -> bool:
+    try:
+        _Pickler(io.BytesIO()).dump(value)
+    except Exception:
+        return False
+    return True
+
+
+def _parts(value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, (list, tuple)):
+        yield from ((f"[{position}]", part) for position, part in enumerate(value))
+    elif isinstance(value, dict):
+        yield from ((f"[{key!r}]", part) for key, part in value.items())
+    elif isinstance(value, functools.partial):
+        yield from ((".func", value.func), (".args", value.args), (".keywords", value.keywords))
+    elif isinstance(value, types.MethodType):
+        yield ".__self__", value.__self__
+    elif isinstance(value, types.FunctionType):
+        yield from ((f" closing over {name}", part) for name, part in _captured(value))
+    elif hasattr(value, "__dict__"):
+        yield from ((f".{name}", part) for name, part in vars(value).items())
+
+
+def _captured(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
+        yield name, cell.cell_contents
+    for name in function.__code__.co_names:
+        if name in function.__globals__:
+            yield name, function.__globals__[name]

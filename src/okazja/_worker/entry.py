@@ -1,0 +1,143 @@
+"""How a worker process starts and ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from multiprocessing import reduction
+from typing import Any
+
+from okazja._transport import pickling
+from okazja._transport.board import Board
+from okazja._transport.channel import WorkerEnd
+from okazja._worker.lifeline import die_with_parent
+from okazja._worker.loop import Worker
+from okazja._worker.spec import WorkerSpec
+
+__all__ = ["Wiring", "run_worker", "start_from_multiprocessing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """The descriptors of a new worker, and its place."""
+
+    calls: int
+    replies: int
+    board: int
+    lifeline: int
+    slot: int
+
+    def fds(self) -> list[int]:
+        """The descriptors, in the order of the fields."""
+        return [self.calls, self.replies, self.board, self.lifeline]
+
+
+class PassedWiring:
+    """A Wiring on its way through multiprocessing's spawn or forkserver, which pass descriptors on."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._fds: list[Any] = [reduction.DupFd(fd) for fd in wiring.fds()]
+        self._slot = wiring.slot
+
+    def arrive(self) -> Wiring:
+        """The wiring, with the descriptors as they are numbered here."""
+        return Wiring(*(fd.detach() for fd in self._fds), slot=self._slot)
+
+
+class LateWiring:
+    """Pickles as a PassedWiring, at the moment when multiprocessing starts the process."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._wiring = wiring
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _identity, (PassedWiring(self._wiring),)
+
+    def arrive(self) -> Wiring:
+        """The wiring as it is: after a fork the descriptors have kept their numbers."""
+        return self._wiring
+
+
+def _identity(value: Any) -> Any:
+    return value
+
+
+def start_from_multiprocessing(late: LateWiring, spec: WorkerSpec) -> None:
+    """Target of the ``multiprocessing.Process`` of a worker."""
+    wiring = late.arrive()
+    run_worker(wiring, spec)
+
+
+def run_worker(wiring: Wiring, spec: WorkerSpec | bytes) -> None:
+    """Be a worker until no more calls come. A pickled spec is loaded here, where its errors are told."""
+    die_with_parent(wiring.lifeline)
+    # Ctrl-C reaches the whole process group; the parent decides what it means. A handler that does
+    # nothing, unlike SIG_IGN, is not inherited by programs that a task starts.
+    signal.signal(signal.SIGINT, _nothing)
+    worker = Worker(WorkerEnd(wiring.calls, wiring.replies), Board.attach(wiring.board), wiring.slot)
+    if _prepare(worker, spec):
+        worker.ready()
+        worker.serve()
+    _flush()
+
+
+def _prepare(worker: Worker, spec: WorkerSpec | bytes) -> bool:
+    """Settle in and run the initializer; False if that failed, which the parent has been told."""
+    try:
+        if isinstance(spec, bytes):
+            spec = pickling.loads(spec)
+        assert isinstance(spec, WorkerSpec)
+        _settle_in(spec)
+        if spec.initializer is not None:
+            spec.initializer(*spec.initargs)
+    except BaseException as error:
+        worker.failed(error)
+        return False
+    return True
+
+
+def _settle_in(spec: WorkerSpec) -> None:
+    from okazja._worker.cpus import limit_share
+
+    limit_share(spec.cpus)
+    sys.argv[:] = spec.argv
+    if spec.authkey is not None:
+        from multiprocessing.process import current_process
+
+        current_process().authkey = spec.authkey
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(line_buffering=True)  # a worker that is killed leaves no half-printed text
+    for name in ("numpy.random", "random"):
+        if name in sys.modules:
+            sys.modules[name].seed()  # a fork copies the generator's state along
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, OSError, ValueError):
+            pass  # closed by a task, or never open
+
+
+def _nothing(*_: object) -> None:
+    return None
+
+
+def leave(status: int) -> None:
+    """End a forked worker as an interpreter would end: threads joined, exit handlers run, all flushed."""
+    import atexit
+    import threading
+
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]  # what the interpreter itself calls
+        util = sys.modules.get("multiprocessing.util")
+        if util is not None:
+            util._exit_function()  # joins the feeder threads of queues, so that nothing put is lost
+        atexit._run_exitfuncs()
+        _flush()
+    finally:
+        os._exit(status)

@@ -1,0 +1,274 @@
+"""The one worker loop: read a packet, run its calls, write the replies.
+
+Life of a call here: mark it on the board → load its function and arguments → run → reply. The mark
+comes first, so that a call that kills the process while it is being loaded is known to be the guilty
+one. A reply is written before the next call begins, so that a result, once there, can't be lost.
+
+The parent can ask for two things while a call runs, by setting COMMAND on the board and sending
+SIGNAL: to hand back what was not started, and to interrupt the call.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import marshal
+import os
+import signal
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from time import monotonic_ns, perf_counter
+from types import CoroutineType
+from typing import Any
+
+from okazja._transport import codec, pickling
+from okazja._transport.board import CALL, COMMAND, DONE, ITEM, PID, STARTED, TARGET, TID, Board
+from okazja._transport.channel import DEFINE, WorkerEnd
+from okazja._worker.task import checked, name_of
+from okazja.errors import TaskTypeError
+
+__all__ = ["BACK", "FAILED", "HAND_BACK", "INTERRUPT", "READY", "SIGNAL", "Interrupted", "Worker"]
+
+SIGNAL = getattr(signal, "SIGRTMIN", 34) + 7  # a real-time signal that nobody else is known to use
+HAND_BACK, INTERRUPT = 1, 2  # values of COMMAND, a sum
+
+# Replies that are no call's: (0, one of these, body).
+READY, FAILED, BACK = "ready", "failed", "back"
+
+FUNCTIONS = 64  # loaded functions kept at most, the oldest is dropped
+
+
+class Interrupted(BaseException):
+    """Raised inside a task that its parent wants to stop."""
+
+
+class Worker:
+    """One worker process, from its first packet to its last."""
+
+    def __init__(self, end: WorkerEnd, board: Board, slot: int) -> None:
+        self._end = end
+        self._board = board
+        self._slot = slot
+        self._words = board.words(slot)
+        self._entries: deque[tuple[Any, ...]] = deque()  # read, not started
+        self._rest: Iterator[tuple[int, Any]] | None = None  # items not started of the running chunk
+        self._number = 0  # the running call
+        self._in_task = False  # the main thread is in a task, so a signal handler may reply
+        self._asked = False  # to hand back, at the next chance
+        self._forked = False  # this is a child that a task forked
+        self._references: dict[bytes, Any] = {}
+        self._defined: OrderedDict[int, Any] = OrderedDict()  # token → (pickled, name) or callable
+        self._described: Any = None
+
+    def serve(self) -> None:
+        """Run calls until no more will come."""
+        words = self._words
+        words[PID] = os.getpid()
+        words[TID] = threading.get_native_id()
+        signal.signal(SIGNAL, self._on_signal)
+        os.register_at_fork(after_in_child=self._after_fork)
+        while True:
+            words[CALL] = 0
+            entries = self._end.receive()
+            if entries is None:
+                break
+            self._entries.extend(entries)
+            while self._entries:
+                if self._asked:
+                    self._hand_back()
+                    break
+                self._run(self._entries.popleft())
+
+    def ready(self) -> None:
+        """Tell the parent that calls may come."""
+        self._end.send((0, READY, None))
+
+    def failed(self, error: BaseException) -> None:
+        """Tell the parent that this worker can't work."""
+        self._end.send((0, FAILED, codec.encode_error(error, skip=1)))
+
+    # --- one entry --------------------------------------------------------------------------------
+
+    def _run(self, entry: tuple[Any, ...]) -> None:
+        if not entry[0]:
+            assert entry[1] == DEFINE
+            self._defined[entry[2]] = entry[3:]
+            if len(self._defined) > FUNCTIONS:
+                self._defined.popitem(last=False)
+            return
+        number, function, kind, _, lo, _, _ = entry
+        if type(function) is int and function not in self._defined:
+            self._end.send((0, BACK, [(number, lo)]))  # the parent defines it again
+            return
+        words = self._words
+        words[ITEM] = lo
+        words[STARTED] = monotonic_ns()
+        words[CALL] = self._number = number
+        reply = self._chunk(*entry) if kind & codec.ITEMS else self._single(*entry)
+        if self._forked:
+            os._exit(0)  # a child that a task forked came back from it: the reply is the worker's alone
+        self._end.send(reply)
+
+    def _single(
+        self, number: int, function: Any, kind: int, payload: Any, lo: int, hi: int, context: bytes | None
+    ) -> tuple[Any, ...]:
+        start = perf_counter()
+        try:
+            self._in_task = True
+            fn = self._load(function)
+            args, kwargs = pickling.loads(payload) if kind else (payload, {})
+            if context is not None:
+                value = _context(context).run(fn, *args, **kwargs)
+            else:
+                value = fn(*args, **kwargs)
+            form, body = codec.encode_value(checked(value))
+            self._in_task = False
+        except BaseException as error:
+            self._in_task = False
+            form, body = codec.ERROR, codec.encode_error(error, skip=1)
+        self._words[DONE] += 1
+        return number, form, body, perf_counter() - start, hi
+
+    def _chunk(
+        self, number: int, function: Any, kind: int, payload: bytes, lo: int, hi: int, context: bytes | None
+    ) -> tuple[Any, ...]:
+        start = perf_counter()
+        errors: dict[int, tuple[bytes, str]] = {}
+        values: list[Any] = []
+        try:
+            self._in_task = True
+            fn = self._load(function)
+            if context is not None:
+                run = _context(context).run
+                fn = _Inside(run, fn)
+            self._rest = rest = enumerate(_items(kind, payload)[lo:hi], lo)
+            while self._run_items(fn, rest, kind, values, lo, errors):
+                pass
+            unsent: dict[int, Exception] = {}
+            if CoroutineType in set(map(type, values)):
+                _refuse_coroutines(values, unsent)
+            form, body, unpicklable = codec.encode_values(values)
+            self._in_task = False
+            for position, problem in (unpicklable | unsent).items():
+                errors[lo + position] = codec.encode_error(problem)
+        except BaseException as error:
+            # The function could not be loaded, or an interrupt came between two items.
+            self._in_task = False
+            form, body = codec.ERROR, codec.encode_error(error, skip=1)
+        self._rest = None
+        done = min(lo + len(values), hi) if form != codec.ERROR else hi
+        self._words[DONE] += done - lo
+        return number, form, body, perf_counter() - start, done, errors
+
+    def _run_items(
+        self,
+        fn: Callable[..., Any],
+        rest: Iterator[tuple[int, Any]],
+        kind: int,
+        values: list[Any],
+        lo: int,
+        errors: dict[int, tuple[bytes, str]],
+    ) -> bool:
+        """Run items until one fails, False when none is left. Hand-back empties ``rest`` on the way."""
+        words, append = self._words, values.append
+        star, pickled = kind & codec.STAR, kind & codec.PICKLED
+        try:
+            if not star and not pickled:
+                for words[ITEM], item in rest:  # noqa: B020  (marks and takes in one step)
+                    append(fn(item))
+                return False
+            for words[ITEM], item in rest:  # noqa: B020
+                value = pickling.loads(item) if pickled else item
+                append(fn(*value) if star else fn(value))
+        except BaseException as error:
+            errors[lo + len(values)] = codec.encode_error(error, skip=1)
+            append(None)
+            return True
+        return False
+
+    def _load(self, function: Any) -> Callable[..., Any]:
+        """The callable that an entry names: a reference, a token, or (pickled, name)."""
+        if type(function) is bytes:
+            fn = self._references.get(function)
+            if fn is None:
+                fn = self._references[function] = pickling.loads(function)
+        elif type(function) is int:
+            fn = self._defined[function]
+            if type(fn) is tuple:
+                fn = self._defined[function] = pickling.loads(fn[0])
+        else:
+            fn = pickling.loads(function[0])
+        if fn is not self._described:
+            self._described = fn
+            self._board.describe(self._slot, name_of(fn))
+        return fn  # type: ignore[no-any-return]
+
+    # --- requests of the parent -------------------------------------------------------------------------
+
+    def _on_signal(self, *_: object) -> None:
+        words = self._words
+        command, words[COMMAND] = words[COMMAND], 0
+        if command & HAND_BACK:
+            if self._in_task:
+                self._hand_back()  # the loop is inside a task, not in the middle of a reply
+            else:
+                self._asked = True
+        if command & INTERRUPT and self._in_task and words[TARGET] == self._number:
+            raise Interrupted
+
+    def _hand_back(self) -> None:
+        """Give back what was read and not started: whole calls, and the rest of the running chunk."""
+        self._asked = False
+        back = [(entry[0], entry[4]) for entry in self._entries if entry[0]]
+        defines = [entry for entry in self._entries if not entry[0]]
+        self._entries.clear()
+        self._entries.extend(defines)
+        if self._rest is not None:
+            unstarted = [position for position, _ in self._rest]
+            if unstarted:
+                back.insert(0, (self._number, unstarted[0]))
+        self._end.send((0, BACK, back))
+
+    def _after_fork(self) -> None:
+        """In a child that a task forked: nothing here may reach the parent's worker any more."""
+        self._forked = True
+        self._words = memoryview(bytearray(64)).cast("Q")
+        self._end.close()
+
+
+def _refuse_coroutines(values: list[Any], errors: dict[int, Exception]) -> None:
+    for position, value in enumerate(values):
+        try:
+            checked(value)
+        except TaskTypeError as error:
+            errors[position] = error
+            values[position] = None
+
+
+class _Inside:
+    """A function that runs in a context of its own for each chunk."""
+
+    def __init__(self, run: Callable[..., Any], fn: Callable[..., Any]) -> None:
+        self._run = run
+        self._fn = fn
+        self.__qualname__ = name_of(fn)
+
+    def __call__(self, *args: Any) -> Any:
+        return self._run(self._fn, *args)
+
+
+def _context(pickled: bytes) -> contextvars.Context:
+    """A context in which the variables that the executor was told to send have their values."""
+    context = contextvars.copy_context()
+    for var, value in pickling.loads(pickled):
+        context.run(var.set, value)
+    return context
+
+
+def _items(kind: int, payload: bytes) -> list[Any]:
+    """The items of a chunk: values, or the pickle of each."""
+    loaded = marshal.loads(payload)
+    if not kind & codec.PICKLED:
+        return loaded  # type: ignore[no-any-return]
+    offsets, blob = loaded
+    return [blob[a:b] for a, b in zip(offsets, offsets[1:], strict=False)]

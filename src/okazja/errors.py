@@ -1,0 +1,107 @@
+"""Every error that okazja raises on purpose, grouped by whose fault it is.
+
+Each one can be pickled: it may have to travel from a worker to the caller.
+"""
+
+from __future__ import annotations
+
+import pickle
+from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures.thread import BrokenThreadPool
+
+__all__ = [
+    "BadInput",
+    "ExecutorBroken",
+    "ExecutorShutdown",
+    "NotPicklable",
+    "NotRebuilt",
+    "OkazjaError",
+    "RemoteTraceback",
+    "TaskTypeError",
+    "UnknownBackend",
+    "UnsupportedHere",
+    "UnsupportedParameter",
+    "WorkerDied",
+]
+
+
+class OkazjaError(Exception):
+    """Base of all errors of okazja."""
+
+
+# --- the caller's: something to mend in the call ---------------------------------------------------
+
+
+class BadInput(OkazjaError, ValueError):
+    """A value that makes no sense here. Names the value received and the remedy."""
+
+
+class UnknownBackend(BadInput):
+    """No backend has this name."""
+
+
+class UnsupportedParameter(OkazjaError, TypeError):
+    """A parameter that this backend can't honour. It is never ignored silently."""
+
+
+class UnsupportedHere(OkazjaError, NotImplementedError):
+    """Something that this platform or this interpreter does not offer."""
+
+
+class TaskTypeError(OkazjaError, TypeError):
+    """What was given as a task can't be one: a generator function, for instance."""
+
+
+class ExecutorShutdown(OkazjaError, RuntimeError):
+    """The executor was shut down and takes no further work."""
+
+
+# --- the task's: what it takes or returns can't travel ----------------------------------------------
+
+
+class NotPicklable(OkazjaError, pickle.PicklingError, TypeError, AttributeError):
+    """An argument, a result or an exception can't be pickled. Names the path to the part that can't.
+
+    It is also what ``pickle`` raises in such cases (``PicklingError``, ``TypeError`` or
+    ``AttributeError``, depending on the object), so existing ``except`` clauses hold.
+    """
+
+
+class NotRebuilt(OkazjaError, pickle.UnpicklingError):
+    """A pickled value or exception arrived whole, but can't be rebuilt from its parts."""
+
+
+class RemoteTraceback(Exception):
+    """The traceback of an error that happened in a worker, as text; the cause of the error itself."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return f"\n{self.text}"
+
+
+# --- the worker's: the task may be innocent ------------------------------------------------------------
+
+
+class WorkerDied(OkazjaError, BrokenProcessPool):
+    """The process that ran this item died. Only this item is affected; the executor goes on.
+
+    ``pid`` is the process that died and ``exitcode`` its exit status as in ``multiprocessing``:
+    negative for a signal, ``None`` where nobody could read it.
+    """
+
+    def __init__(self, message: str, pid: int | None = None, exitcode: int | None = None) -> None:
+        super().__init__(message, pid, exitcode)
+        self.pid = pid
+        self.exitcode = exitcode
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class ExecutorBroken(OkazjaError, BrokenProcessPool, BrokenThreadPool):
+    """Workers can't be kept alive (while starting, or in their initializer): no further work is taken."""
+
+

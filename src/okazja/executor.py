@@ -1,0 +1,362 @@
+"""The Executor: one class for every backend, a true ``concurrent.futures.Executor``.
+
+    Executor ─▶ Engine (scheduler + backend) ─▶ worker ─▶ Engine.deliver ─▶ Future or Outcome
+
+This is the face: it checks what it is given, then hands over. The engine lives on while it has work, also
+when the Executor itself is gone.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextvars
+import os
+import signal
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextvars import ContextVar
+from time import monotonic
+from typing import Any, Literal, ParamSpec, TypeVar
+
+from okazja._backends import find_backend
+from okazja._core.messages import Call, Function, Timing
+from okazja._engine import Engine, Future
+from okazja._transport import codec, pickling
+from okazja._worker.cpus import default_workers
+from okazja._worker.task import check_arity, check_task, name_of
+from okazja.errors import BadInput, NotPicklable, TaskTypeError, UnsupportedParameter
+from okazja.stream import Outcome, Run, context_values
+
+__all__ = ["Executor", "map"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+R = TypeVar("R")
+
+BackendName = Literal["serial", "threads", "processes"]
+
+_UNTIMED = Timing()
+
+
+class Executor(concurrent.futures.Executor):
+    """Runs calls with the backend of the given name.
+
+    backend: ``"serial"`` (in the calling thread, at once), ``"threads"``, or ``"processes"`` (Linux).
+    max_workers: default as in the standard library, with `okazja.cpu_count()` as the CPUs: 1,
+    ``min(32, cpus + 4)``, cpus.
+    initializer, initargs: called in each worker before its first call.
+    thread_name_prefix: for threads.
+    mp_context: for processes: a ``multiprocessing`` context or the name of a start method (``"fork"``,
+    ``"spawn"``, ``"forkserver"``); default: okazja's own zygote, which is as quick as a fork and as
+    clean as a spawn, and needs no ``if __name__ == "__main__"``.
+    max_tasks_per_child: for processes: items after which a worker is replaced.
+    context: for processes: the context variables whose values, those of the submitter, tasks shall see;
+    on serial and threads tasks see all of them.
+
+    Raises UnknownBackend, BadInput (a ValueError), UnsupportedParameter (a TypeError) or UnsupportedHere.
+    """
+
+    def __init__(
+        self,
+        backend: BackendName | str,
+        max_workers: int | None = None,
+        *,
+        thread_name_prefix: str = "",
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+        mp_context: Any = None,
+        max_tasks_per_child: int | None = None,
+        context: Sequence[ContextVar[Any]] = (),
+    ) -> None:
+        backend_type = find_backend(backend)
+        _check_parameters(
+            backend,
+            backend_type.capabilities.parameters,
+            thread_name_prefix=thread_name_prefix,
+            mp_context=mp_context,
+            max_tasks_per_child=max_tasks_per_child,
+            context=context,
+        )
+        workers = _check_workers(backend, max_workers)
+        _check_values(initializer, max_tasks_per_child, context)
+        self._max_workers = workers
+        self._context_vars = tuple(context)
+        self._engine = Engine(
+            backend_type(),
+            backend,
+            {
+                "initializer": initializer,
+                "initargs": tuple(initargs),
+                "thread_name_prefix": thread_name_prefix,
+                "mp_context": _start_method(mp_context, max_tasks_per_child),
+            },
+            workers,
+            max_tasks_per_child,
+        )
+        # The engine is kept alive by its threads, or by its futures; this ends it when nobody can submit.
+        finalizer = weakref.finalize(self, self._engine.forget)
+        finalizer.atexit = False
+
+    @property
+    def backend(self) -> str:
+        """The backend's name."""
+        return self._engine.backend_name
+
+    def __repr__(self) -> str:
+        state = "broken" if self._engine.broken else "" if self._engine.accepting else "shut down"
+        return f"<okazja.Executor {self._engine.name} max_workers={self._max_workers}{' ' * bool(state)}{state}>"
+
+    # --- the interface of concurrent.futures --------------------------------------------------------------
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:  # type: ignore[override]
+        """Have ``fn(*args, **kwargs)`` run; returns its future, which can also be awaited.
+
+        Arguments are pickled here, where the backend needs it; if that fails the future has the error.
+        Raises TaskTypeError if ``fn`` can't be a task, ExecutorShutdown (a RuntimeError) after shutdown
+        and ExecutorBroken (a BrokenExecutor) once workers can't be kept alive.
+        """
+        check_task(fn)
+        engine = self._engine
+        engine.check_open()
+        future: Future[T] = Future()
+        if engine.shares_memory:
+            function = Function(fn, name_of(fn), _UNTIMED)
+            call = Call(engine.number_call(), function, codec.ARGS, (args, kwargs), future)
+            call.context = contextvars.copy_context()
+        else:
+            try:
+                function = engine.functions.for_submit(fn, name_of(fn))
+                kind, payload = codec.encode_args(args, kwargs)
+                call = Call(engine.number_call(), function, kind, payload, future)
+                if self._context_vars:
+                    call.context = pickling.dumps(context_values(self._context_vars), "the context")
+            except NotPicklable as error:
+                future.set_running_or_notify_cancel()
+                future.set_exception(error)
+                return future
+        engine.dispatch(call)
+        return future
+
+    def map(  # type: ignore[override]
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int | None = None,
+        buffersize: int | None = None,
+    ) -> Iterator[T]:
+        """An iterator over ``fn``'s results for the items, in the order of the input.
+
+        Begins at once, draws the input as results are taken, and keeps memory bounded. An error of an
+        item is raised in its place. An iterator that was started and is dropped cancels the rest.
+
+        timeout: seconds from now for a result to be there, else TimeoutError. chunksize: items sent to a
+        worker at once (default: adapted to how long they take; backends that share memory send each by
+        itself). buffersize: items drawn and not yet taken, at most.
+        Raises TypeError if ``fn`` can't take that many arguments.
+        """
+        check_task(fn)
+        _check_map(fn, iterables, chunksize, buffersize)
+        run = self._run(fn, iterables, chunksize=chunksize, buffersize=buffersize)
+        run.top_up()
+        deadline = None if timeout is None else monotonic() + timeout
+        values = run.values(deadline, self)
+        run.handed_out(values)
+        return values
+
+    def _run(self, fn: Callable[..., Any], iterables: tuple[Iterable[Any], ...], **options: Any) -> Run:
+        self._engine.check_open()
+        star = len(iterables) != 1
+        lengths = [len(iterable) for iterable in iterables if hasattr(iterable, "__len__")]
+        source: Iterator[Any] = zip(*iterables, strict=False) if star else iter(iterables[0])
+        return Run(
+            self._engine,
+            fn,
+            source,
+            star=star,
+            length=min(lengths) if lengths else None,
+            context_vars=self._context_vars,
+            **options,
+        )
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more work. Maps over sized inputs are seen through; then the workers end.
+
+        wait: return when all is done and the workers are gone. cancel_futures: cancel what has not begun.
+        """
+        self._engine.shutdown(wait=wait, cancel_futures=cancel_futures)
+
+    def terminate_workers(self) -> None:
+        """End all worker processes with SIGTERM, now. What they ran, and what waits, fails as in a broken pool."""
+        self._end_workers(signal.SIGTERM, "terminate_workers")
+
+    def kill_workers(self) -> None:
+        """End all worker processes with SIGKILL, now. What they ran, and what waits, fails as in a broken pool."""
+        self._end_workers(getattr(signal, "SIGKILL", signal.SIGTERM), "kill_workers")
+
+    def _end_workers(self, number: int, method: str) -> None:
+        if not self._engine.backend.capabilities.can_kill:
+            raise UnsupportedParameter(
+                f"{method}() needs workers that are processes; those of {self.backend!r} can't be killed"
+            )
+        self._engine.kill(number, method)
+
+    # --- beyond it -----------------------------------------------------------------------------------------
+
+    def stream(
+        self, fn: Callable[[T], R], iterable: Iterable[T], *, ordered: bool = False
+    ) -> Iterator[Outcome[T, R]]:
+        """An Outcome for every item, as they come or in order; an item's failure is in its outcome.
+
+        Draws the input lazily and keeps memory bounded, as ``map`` does.
+        """
+        check_task(fn)
+        _check_map(fn, (iterable,), None, None)
+        run = self._run(fn, (iterable,), ordered=ordered, keep_items=True)
+        run.top_up()
+        outcomes = run.outcomes(self)
+        run.handed_out(outcomes)
+        return outcomes
+
+    # --- attributes of the standard library's executors that other programs read
+
+    @property
+    def _broken(self) -> BaseException | Literal[False]:
+        return self._engine.broken or False
+
+    @property
+    def _processes(self) -> dict[int, Any]:
+        return getattr(self._engine.backend, "processes", {})
+
+    @property
+    def _threads(self) -> set[threading.Thread]:
+        return getattr(self._engine.backend, "threads", set())
+
+
+# --- checks, before any work starts ------------------------------------------------------------------------
+
+
+def _check_parameters(backend: str, honoured: frozenset[str], **given: Any) -> None:
+    for name, value in given.items():
+        if value not in (None, "", ()) and name not in honoured and value != []:
+            raise UnsupportedParameter(f"{name}={value!r} means nothing to the backend {backend!r}: leave it out")
+
+
+def _check_workers(backend: str, max_workers: int | None) -> int:
+    if max_workers is None:
+        return default_workers(backend)
+    if isinstance(max_workers, bool) or not hasattr(max_workers, "__index__"):
+        raise UnsupportedParameter(f"max_workers must be a whole number, got {max_workers!r}")
+    workers = max_workers.__index__()
+    if workers <= 0:
+        raise BadInput(f"max_workers must be greater than 0, got {max_workers}")
+    if backend == "serial" and workers != 1:
+        raise BadInput(f"the backend 'serial' has one worker, got max_workers={max_workers}: leave it out")
+    return workers
+
+
+def _check_values(initializer: object, max_tasks_per_child: object, context: Sequence[object]) -> None:
+    if initializer is not None and not callable(initializer):
+        raise TaskTypeError(f"initializer must be a callable, got {initializer!r}")
+    if max_tasks_per_child is not None:
+        if not isinstance(max_tasks_per_child, int) or isinstance(max_tasks_per_child, bool):
+            raise TaskTypeError(f"max_tasks_per_child must be an integer, got {max_tasks_per_child!r}")
+        if max_tasks_per_child <= 0:
+            raise BadInput(f"max_tasks_per_child must be >= 1, got {max_tasks_per_child}")
+    for var in context:
+        if not isinstance(var, ContextVar):
+            raise TaskTypeError(f"context must hold ContextVars, got {var!r}")
+
+
+def _start_method(mp_context: Any, max_tasks_per_child: int | None) -> Any:
+    """The multiprocessing context meant, None for okazja's own way."""
+    if mp_context is None:
+        return None
+    import multiprocessing
+
+    if isinstance(mp_context, str):
+        methods = multiprocessing.get_all_start_methods()
+        if mp_context not in methods:
+            raise BadInput(f"there is no start method {mp_context!r} here: choose one of {', '.join(methods)}")
+        mp_context = multiprocessing.get_context(mp_context)
+    if not hasattr(mp_context, "get_start_method") or not hasattr(mp_context, "Process"):
+        raise TaskTypeError(f"mp_context must be a multiprocessing context or a start method, got {mp_context!r}")
+    if max_tasks_per_child is not None and mp_context.get_start_method(allow_none=False) == "fork":
+        raise BadInput(
+            "max_tasks_per_child is incompatible with the 'fork' multiprocessing start method: leave mp_context out, "
+            "or use 'spawn' or 'forkserver'"
+        )
+    return mp_context
+
+
+def _check_map(
+    fn: Callable[..., Any], iterables: tuple[Iterable[Any], ...], chunksize: int | None, buffersize: int | None
+) -> None:
+    for name, value in (("chunksize", chunksize), ("buffersize", buffersize)):
+        if value is None:
+            continue
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise TaskTypeError(f"{name} must be an integer or None, got {value!r}")
+        if value < 1:
+            raise BadInput(f"{name} must be >= 1, got {value}")
+    for position, iterable in enumerate(iterables):
+        if not hasattr(iterable, "__iter__") and not hasattr(iterable, "__getitem__"):
+            raise TaskTypeError(f"argument {position + 1} after the function must be iterable, got {iterable!r}")
+    if iterables:
+        check_arity(fn, len(iterables))
+
+
+# --- the one-liner ---------------------------------------------------------------------------------------------
+
+_warm_lock = threading.Lock()
+_warm: dict[tuple[Any, ...], Executor] = {}
+MOST_WARM = 2  # executors kept for the next call
+
+
+def map(  # noqa: A001  (the field's name for it)
+    fn: Callable[..., T], *iterables: Iterable[Any], backend: BackendName | str = "processes", max_workers: int | None = None
+) -> list[T]:
+    """The list of ``fn``'s results for the items, computed with the given backend.
+
+    The executor is kept warm for the next call with the same backend and number of workers, as long as
+    environment, current directory and import path stay as they were; it ends with the interpreter.
+    Raises what ``Executor`` and ``Executor.map`` raise, and the first error of an item.
+    """
+    executor = _take_warm(backend, max_workers)
+    try:
+        results = list(executor.map(fn, *iterables))
+    except BaseException:
+        executor.shutdown(wait=False, cancel_futures=True)
+        raise
+    _keep_warm(backend, max_workers, executor)
+    return results
+
+
+def _surroundings(backend: str, max_workers: int | None) -> tuple[Any, ...]:
+    """What a warm executor must have in common with the call that would reuse it."""
+    try:
+        directory = os.getcwd()
+    except OSError:
+        directory = ""
+    return (backend, max_workers, os.getpid(), directory, tuple(sys.path), tuple(sorted(os.environ.items())))
+
+
+def _take_warm(backend: str, max_workers: int | None) -> Executor:
+    with _warm_lock:
+        executor = _warm.pop(_surroundings(backend, max_workers), None)
+    if executor is not None and not executor._broken:
+        return executor
+    return Executor(backend, max_workers)
+
+
+def _keep_warm(backend: str, max_workers: int | None, executor: Executor) -> None:
+    """Keep an executor that nobody uses, and let go of one that was kept for longer."""
+    with _warm_lock:
+        replaced = [_warm.pop(key) for key in list(_warm)[: max(0, len(_warm) + 1 - MOST_WARM)]]
+        previous = _warm.pop(key := _surroundings(backend, max_workers), None)
+        _warm[key] = executor
+    for old in [*replaced, previous]:
+        if old is not None:
+            old.shutdown(wait=False)
