@@ -82,6 +82,8 @@ class Zygote:
                 os.wait()
             except ChildProcessError:
                 break
+        self._selector.close()
+        self._main.close()
 
     def _new_client(self) -> bool:
         data, fds, _, _ = socket.recv_fds(self._main, 16, 1)
