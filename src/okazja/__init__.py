@@ -2,7 +2,7 @@
 
 The layers; each imports only from those to its right, and ``tests/test_layers.py`` holds this:
 
-cli → jobs, report → measure, watch, check → executor, stream, group, journal → _engine → _backends → _worker → sync → _transport → _core → errors
+cli → jobs, report → measure → watch, check → executor → stream, group, journal → _engine → _backends → _worker → sync → _transport → _core → errors
 
 Names are loaded when they are first used, so that ``import okazja`` costs next to nothing.
 """  # noqa: E501  (one line, read by the test)

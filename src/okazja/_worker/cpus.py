@@ -1,8 +1,8 @@
 """How many CPUs this process may really use, and how many workers that makes.
 
-A machine's count is often not a process's: its affinity may leave some CPUs out (``taskset``, batch systems),
-and a container's CPU quota limits the time on them (Linux cgroups, version 1 and 2). The reading of kernel files
-is apart from their parsing, which is pure.
+A machine's count is often not a process's: its affinity may leave some CPUs out (``taskset``, batch
+systems), and a container's CPU quota limits the time on them (Linux cgroups, version 1 and 2). The reading of
+kernel files is apart from their parsing, which is pure.
 """
 
 from __future__ import annotations
@@ -14,9 +14,18 @@ from dataclasses import dataclass
 from math import ceil
 from pathlib import Path, PurePosixPath
 
-from okazja.errors import BadInput, UnknownBackend
+from okazja.errors import BadInput
 
-__all__ = ["CpuController", "cpu_controllers", "cpu_count", "default_workers", "limit_share", "quota_v1", "quota_v2"]
+__all__ = [
+    "CpuController",
+    "cpu_controllers",
+    "cpu_count",
+    "default_workers",
+    "limit_share",
+    "quota_v1",
+    "quota_v2",
+    "share_of_cpus",
+]
 
 _PROC = Path("/proc/self")
 
@@ -27,9 +36,9 @@ _share: int | None = None
 def cpu_count() -> int:
     """The CPUs that this process may really use: at least 1.
 
-    The smallest of: the machine's CPUs, those that the affinity of this process allows, and the CPU quota of its
-    cgroup or any above it, rounded up. Read anew at each call, since all of them can change while the process
-    runs. ``PYTHON_CPU_COUNT`` and ``-X cpu_count`` (CPython 3.13) are honoured as `os.process_cpu_count` does.
+    The smallest of: the machine's CPUs, those that the affinity of this process allows, and the CPU quota of
+    its cgroup or any above it, rounded up. Read anew at each call, since all of them can change while the
+    process runs. ``PYTHON_CPU_COUNT`` and ``-X cpu_count`` are honoured from CPython 3.13 on.
     """
     cpus = _scheduled_cpus()
     quota = min(_quotas(), default=None)
@@ -39,17 +48,12 @@ def cpu_count() -> int:
 def default_workers(backend: str) -> int:
     """How many workers an executor gets when nobody says.
 
-    The rule of the standard library: 1 for ``serial``, ``min(32, cpus + 4)`` for ``threads``, as many as CPUs for
-    ``processes`` and all others. In a worker the CPUs are its share, so that nested executors do not crowd the
-    machine.
-
-    Raises `okazja.errors.UnknownBackend` for an empty name; other names are the caller's to check.
+    The rule of the standard library: 1 for ``serial``, ``min(32, cpus + 4)`` for ``threads``, as many as CPUs
+    for ``processes`` and all others. In a worker, CPUs are its share, so that nested executors do not crowd
+    the machine.
+    Whether there is a backend of that name is the caller's to check.
     """
-    if not backend:
-        raise UnknownBackend(f"a backend's name can't be empty, got {backend!r}: say for instance 'processes'")
-    cpus = cpu_count()
-    if _share is not None:
-        cpus = min(cpus, _share)
+    cpus = _own_cpus()
     match backend:
         case "serial":
             return 1
@@ -63,8 +67,7 @@ def share_of_cpus(workers: int) -> int:
     """The CPUs that each of ``workers`` workers of this process has for itself: at least 1."""
     if workers < 1:
         raise BadInput(f"workers must be at least 1, got {workers}")
-    cpus = cpu_count() if _share is None else min(cpu_count(), _share)
-    return max(1, cpus // workers)
+    return max(1, _own_cpus() // workers)
 
 
 def limit_share(cpus: int | None) -> None:
@@ -72,10 +75,15 @@ def limit_share(cpus: int | None) -> None:
 
     `cpu_count` stays as true as before; only `default_workers` and `share_of_cpus` go by the share.
     """
-    global _share
+    global _share  # noqa: PLW0603  (a fact about this process, said once when a worker starts)
     if cpus is not None and cpus < 1:
         raise BadInput(f"a share of CPUs must be at least 1, got {cpus}: use share_of_cpus() to compute it")
     _share = cpus
+
+
+def _own_cpus() -> int:
+    """The CPUs to plan with: all of them, or in a worker its share."""
+    return cpu_count() if _share is None else min(cpu_count(), _share)
 
 
 def _scheduled_cpus() -> int:
@@ -91,14 +99,14 @@ def _scheduled_cpus() -> int:
     return os.cpu_count() or 1
 
 
-# --- cgroups -------------------------------------------------------------------------------------------
+# --- cgroups ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class CpuController:
     """Where the CPU quota of a process is to be found.
 
-    ``folder`` is its cgroup's, ``mount`` the topmost that can be seen from here; a quota of any between counts.
+    ``folder`` is its cgroup's, ``mount`` the topmost that can be seen; a quota of any between counts.
     """
 
     version: int
@@ -158,8 +166,9 @@ def _cgroup_paths(cgroup: str) -> dict[int, PurePosixPath]:
 def _below(path: PurePosixPath, root: PurePosixPath) -> PurePosixPath:
     """``path`` as seen from a mount of ``root``.
 
-    In a container without a cgroup namespace the mount shows the container's own cgroup while the path is the
-    host's; and a path with ``..`` lies outside what is mounted. The mount point itself is then the best there is.
+    In a container without a cgroup namespace the mount shows the container's own cgroup while the path is
+    the host's; and a path with ``..`` lies outside what is mounted. The mount point itself is then the best
+    there is.
     """
     if ".." in path.parts or not path.is_relative_to(root):
         return PurePosixPath()
@@ -202,7 +211,7 @@ def _quota_of(version: int, folder: Path) -> float | None:
 
 
 def _text(path: Path) -> str:
-    """What a kernel file holds; empty where there is none (other systems, the root cgroup) or it is forbidden."""
+    """What a kernel file holds; empty where there is none (other systems, the root cgroup) or no access."""
     try:
         return path.read_text("utf-8", "surrogateescape")
     except OSError:
