@@ -1,0 +1,33 @@
+"""``python -m okazja`` and the command ``okazja``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+__all__ = ["main"]
+
+NEEDED = frozenset({"click", "rich"})  # what the extra `cli` brings
+
+
+def main() -> int:
+    """Run the command line on ``sys.argv``; the exit status."""
+    try:
+        from okazja.cli.app import run
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in NEEDED:
+            raise
+        print(  # noqa: T201  (there is nothing else to say it with)
+            f"okazja: the command line needs {error.name}, which is not installed: pip install 'okazja[cli]'",
+            file=sys.stderr,
+        )
+        return 2
+    return run(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    # `python -m` puts the current folder first, where a user's random.py would hide the real one from all that
+    # is imported from here on. Targets find the folder again, see okazja.cli.target.
+    if not sys.flags.safe_path and Path(sys.path[0]) == Path.cwd():
+        del sys.path[0]
+    sys.exit(main())

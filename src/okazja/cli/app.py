@@ -1,0 +1,74 @@
+"""The commands put together, and the one place where the command line ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+
+import click
+
+import okazja
+from okazja.cli.compare import compare
+from okazja.cli.demo import demo
+from okazja.cli.doctor import doctor
+from okazja.cli.run import run as run_command
+from okazja.cli.terminal import say
+from okazja.cli.tree import tree
+from okazja.errors import BadInput, OkazjaError
+
+__all__ = ["run"]
+
+DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(okazja.__version__, prog_name="okazja")
+def commands() -> None:
+    """Run a Python function over many inputs, on all cores.
+
+    \b
+    See it work:            okazja demo
+    Your own function:      okazja run path/file.py:function --over 1..1000
+    Which way is fastest?   okazja compare path/file.py:function --over 1..1000
+
+    TARGET is path/file.py:function, module:function or the name of a ready job (sieve).
+
+    Exit status: 0 all items done, 1 some items failed, 2 wrong usage, 130 interrupted.
+    """  # noqa: D301  (\b keeps click from wrapping the lines)
+
+
+for command in (demo, run_command, compare, tree, doctor):
+    commands.add_command(command)
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; the exit status."""
+    try:
+        status = commands.main(arguments, prog_name="okazja", standalone_mode=False)
+        sys.stdout.flush()
+        return status if isinstance(status, int) else DONE
+    except click.ClickException as error:
+        error.show()
+        return WRONG_USAGE
+    except BadInput as error:
+        say(f"okazja: {error}")
+        return WRONG_USAGE
+    except (click.Abort, KeyboardInterrupt):
+        say("okazja: interrupted; the workers were stopped")
+        return _leave_at_once()
+    except BrokenPipeError:  # the reader of our output had enough, as in `okazja run ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except (OkazjaError, OSError) as error:
+        say(f"okazja: {error}")
+        return FAILED
+
+
+def _leave_at_once() -> int:
+    """End now if a thread still runs a task: threads can't be killed, and Python would wait for it."""
+    waited_for = [thread for thread in threading.enumerate() if not thread.daemon]
+    if waited_for != [threading.main_thread()]:
+        sys.stdout.flush()
+        os._exit(INTERRUPTED)
+    return INTERRUPTED
