@@ -103,5 +103,3 @@ class WorkerDied(OkazjaError, BrokenProcessPool):
 
 class ExecutorBroken(OkazjaError, BrokenProcessPool, BrokenThreadPool):
     """Workers can't be kept alive (while starting, or in their initializer): no further work is taken."""
-
-

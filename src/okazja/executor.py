@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextvars import ContextVar
 from time import monotonic
 from typing import Any, Literal, ParamSpec, TypeVar
@@ -106,11 +106,13 @@ class Executor(concurrent.futures.Executor):
 
     def __repr__(self) -> str:
         state = "broken" if self._engine.broken else "" if self._engine.accepting else "shut down"
-        return f"<okazja.Executor {self._engine.name} max_workers={self._max_workers}{' ' * bool(state)}{state}>"
+        return (
+            f"<okazja.Executor {self._engine.name} max_workers={self._max_workers}{' ' * bool(state)}{state}>"
+        )
 
     # --- the interface of concurrent.futures --------------------------------------------------------------
 
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:  # type: ignore[override]
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Have ``fn(*args, **kwargs)`` run; returns its future, which can also be awaited.
 
         Arguments are pickled here, where the backend needs it; if that fails the future has the error.
@@ -139,7 +141,7 @@ class Executor(concurrent.futures.Executor):
         engine.dispatch(call)
         return future
 
-    def map(  # type: ignore[override]
+    def map(
         self,
         fn: Callable[..., T],
         *iterables: Iterable[Any],
@@ -169,7 +171,7 @@ class Executor(concurrent.futures.Executor):
     def _run(self, fn: Callable[..., Any], iterables: tuple[Iterable[Any], ...], **options: Any) -> Run:
         self._engine.check_open()
         star = len(iterables) != 1
-        lengths = [len(iterable) for iterable in iterables if hasattr(iterable, "__len__")]
+        lengths = [len(iterable) for iterable in iterables if isinstance(iterable, Sized)]
         source: Iterator[Any] = zip(*iterables, strict=False) if star else iter(iterables[0])
         return Run(
             self._engine,
@@ -241,7 +243,9 @@ class Executor(concurrent.futures.Executor):
 def _check_parameters(backend: str, honoured: frozenset[str], **given: Any) -> None:
     for name, value in given.items():
         if value not in (None, "", ()) and name not in honoured and value != []:
-            raise UnsupportedParameter(f"{name}={value!r} means nothing to the backend {backend!r}: leave it out")
+            raise UnsupportedParameter(
+                f"{name}={value!r} means nothing to the backend {backend!r}: leave it out"
+            )
 
 
 def _check_workers(backend: str, max_workers: int | None) -> int:
@@ -279,10 +283,14 @@ def _start_method(mp_context: Any, max_tasks_per_child: int | None) -> Any:
     if isinstance(mp_context, str):
         methods = multiprocessing.get_all_start_methods()
         if mp_context not in methods:
-            raise BadInput(f"there is no start method {mp_context!r} here: choose one of {', '.join(methods)}")
+            raise BadInput(
+                f"there is no start method {mp_context!r} here: choose one of {', '.join(methods)}"
+            )
         mp_context = multiprocessing.get_context(mp_context)
     if not hasattr(mp_context, "get_start_method") or not hasattr(mp_context, "Process"):
-        raise TaskTypeError(f"mp_context must be a multiprocessing context or a start method, got {mp_context!r}")
+        raise TaskTypeError(
+            f"mp_context must be a multiprocessing context or a start method, got {mp_context!r}"
+        )
     if max_tasks_per_child is not None and mp_context.get_start_method(allow_none=False) == "fork":
         raise BadInput(
             "max_tasks_per_child is incompatible with the 'fork' multiprocessing start method: leave mp_context out, "
@@ -292,7 +300,10 @@ def _start_method(mp_context: Any, max_tasks_per_child: int | None) -> Any:
 
 
 def _check_map(
-    fn: Callable[..., Any], iterables: tuple[Iterable[Any], ...], chunksize: int | None, buffersize: int | None
+    fn: Callable[..., Any],
+    iterables: tuple[Iterable[Any], ...],
+    chunksize: int | None,
+    buffersize: int | None,
 ) -> None:
     for name, value in (("chunksize", chunksize), ("buffersize", buffersize)):
         if value is None:
@@ -303,7 +314,9 @@ def _check_map(
             raise BadInput(f"{name} must be >= 1, got {value}")
     for position, iterable in enumerate(iterables):
         if not hasattr(iterable, "__iter__") and not hasattr(iterable, "__getitem__"):
-            raise TaskTypeError(f"argument {position + 1} after the function must be iterable, got {iterable!r}")
+            raise TaskTypeError(
+                f"argument {position + 1} after the function must be iterable, got {iterable!r}"
+            )
     if iterables:
         check_arity(fn, len(iterables))
 
@@ -316,7 +329,10 @@ MOST_WARM = 2  # executors kept for the next call
 
 
 def map(  # noqa: A001  (the field's name for it)
-    fn: Callable[..., T], *iterables: Iterable[Any], backend: BackendName | str = "processes", max_workers: int | None = None
+    fn: Callable[..., T],
+    *iterables: Iterable[Any],
+    backend: BackendName | str = "processes",
+    max_workers: int | None = None,
 ) -> list[T]:
     """The list of ``fn``'s results for the items, computed with the given backend.
 

@@ -189,10 +189,12 @@ class Run:
         finally:
             with self._changed:
                 self._drawing = False
-                ended = self._input_ended
                 self._changed.notify_all()
-            if ended:
-                self._engine.run_ended(self)
+            self._end_if_drawn()
+
+    def _end_if_drawn(self) -> None:
+        if self._input_ended:
+            self._engine.run_ended(self)
 
     def _has_room(self, bounded: bool) -> bool:
         if self.closed or self._input_ended:
@@ -280,7 +282,11 @@ class Run:
             self._held_bytes += chunk.bytes
             if not self._ordered:
                 self._chunks.append(chunk)
-            if not self._ordered or self._pending <= self._high // 2 or (self._chunks and self._chunks[0] is chunk):
+            if (
+                not self._ordered
+                or self._pending <= self._high // 2
+                or (self._chunks and self._chunks[0] is chunk)
+            ):
                 self._changed.notify_all()
 
     def chunks(self, deadline: float | None) -> Iterator[_Chunk]:
@@ -295,7 +301,12 @@ class Run:
                             break
                         if self.closed:
                             break
-                        if self._pending > self._high // 2 or self._input_ended or self._drawing or self._is_full():
+                        if (
+                            self._pending > self._high // 2
+                            or self._input_ended
+                            or self._drawing
+                            or self._is_full()
+                        ):
                             self._wait(deadline)
                         continue
                 self.top_up()
@@ -391,7 +402,9 @@ class Run:
             failures += len(chunk.errors)
             first = first or next(iter(chunk.errors.values()), None)
         if first is not None:
-            report_lost(first, f"{failures} items of a map failed and nobody looked at its results; the first error")
+            report_lost(
+                first, f"{failures} items of a map failed and nobody looked at its results; the first error"
+            )
 
     def abandon(self) -> None:
         """Draw no more. What is on its way is waited for or cancelled by the engine."""

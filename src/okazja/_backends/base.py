@@ -48,7 +48,7 @@ class Backend(Protocol):
         """Get ready; start nothing that is not needed yet."""
 
     def port(self, slot: int) -> Port | None:
-        """A place for a new worker. Quick: the engine's lock is held. None where calls are not placed."""
+        """A place for a new worker, None where calls are not placed. Quick: the engine's lock is held."""
 
     def send(self, port: Port | None, calls: Sequence[Call]) -> Sequence[Call]:
         """Have calls run, by the worker of ``port`` if calls are placed. Returns those it has no room for."""
@@ -60,6 +60,9 @@ class Backend(Protocol):
         thought to keep it busy.
         """
 
+    def drop(self) -> list[Call]:
+        """Give up calls that have not begun, where the backend places calls itself."""
+
     def end_worker(self, port: Port) -> None:
         """Let this worker exit once it has run what it was sent."""
 
@@ -68,3 +71,10 @@ class Backend(Protocol):
 
     def join(self) -> None:
         """Wait until everything that ``close`` asked for has happened."""
+
+    def abandon(self) -> None:
+        """In a child of a fork: nothing of this is the child's. Forget threads and processes."""
+
+    @property
+    def broken(self) -> BaseException | None:
+        """Why no call can run, where the backend itself has found out."""

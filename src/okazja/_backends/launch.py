@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing import context as mp_context
 from multiprocessing.connection import wait
 from typing import Any, Protocol
@@ -118,7 +118,7 @@ class ZygoteLauncher:
     def __init__(self, spec: WorkerSpec, comm: str) -> None:
         self._comm = comm
         self._inherited = _InheritedFds()
-        mp_context.set_spawning_popen(self._inherited)
+        mp_context.set_spawning_popen(self._inherited)  # type: ignore[arg-type]  # stands in for one
         try:
             pickled = pickling.dumps(spec, "the initializer and its initargs")
         finally:

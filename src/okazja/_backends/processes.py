@@ -144,6 +144,10 @@ class ProcessBackend:
         self._collector = None
 
     @property
+    def broken(self) -> None:
+        """Workers tell of themselves."""
+
+    @property
     def processes(self) -> dict[int, WorkerProcess]:
         """The living workers by process id."""
         return {port.pid: port for port in list(self._ports.values()) if port.pid is not None}

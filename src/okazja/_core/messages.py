@@ -1,6 +1,6 @@
 """What travels through okazja: a ``Call`` goes out, a ``Reply`` comes back, a worker's life is told by events.
 
-    Executor → Call → scheduler → backend → worker → Reply → sink (a Future, or a chunk of a map)
+Executor → Call → scheduler → backend → worker → Reply → sink (a Future, or a chunk of a map)
 """
 
 from __future__ import annotations
@@ -68,7 +68,13 @@ class Function:
     __slots__ = ("definition", "key", "name", "target", "timing", "token")
 
     def __init__(
-        self, target: Any, name: str, timing: Timing, key: bytes = b"", token: int = 0, definition: bytes = b""
+        self,
+        target: Any,
+        name: str,
+        timing: Timing,
+        key: bytes = b"",
+        token: int = 0,
+        definition: bytes = b"",
     ) -> None:
         self.target = target
         self.name = name

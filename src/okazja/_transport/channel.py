@@ -198,7 +198,9 @@ class WorkerEnd:
         data = marshal.dumps(reply)
         frame = LENGTH.pack(len(data)) + data if len(data) < 1 << 32 else b""
         if not frame:
-            raise ValueError(f"a reply of {len(data)} bytes is over the limit of 4 GiB for one chunk or result")
+            raise ValueError(
+                f"a reply of {len(data)} bytes is over the limit of 4 GiB for one chunk or result"
+            )
         done = os.write(self._replies, frame)
         while done < len(frame):
             done += os.write(self._replies, memoryview(frame)[done:])

@@ -24,8 +24,8 @@ __all__ = [
     "ITEMS",
     "PICKLED",
     "PLAIN",
-    "STAR",
     "RAISED",
+    "STAR",
     "VALUE",
     "FunctionTable",
     "decode_error",
@@ -158,7 +158,7 @@ def decode_error(body: tuple[bytes, str]) -> BaseException:
     """The exception of a worker, with its traceback there as the cause."""
     pickled, text = body
     try:
-        error = pickling.loads(pickled)
+        error: Any = pickling.loads(pickled)
         if not isinstance(error, BaseException):
             raise TypeError(f"it became {type(error).__name__}")
     except BaseException as problem:
@@ -168,6 +168,7 @@ def decode_error(body: tuple[bytes, str]) -> BaseException:
             f"Give its class a __reduce__ method, or pass all arguments of __init__ to super().__init__."
         )
     error.__cause__ = RemoteTraceback(text)
+    assert isinstance(error, BaseException)
     return error
 
 

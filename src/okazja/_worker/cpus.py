@@ -75,7 +75,7 @@ def limit_share(cpus: int | None) -> None:
 
     `cpu_count` stays as true as before; only `default_workers` and `share_of_cpus` go by the share.
     """
-    global _share  # noqa: PLW0603  (a fact about this process, said once when a worker starts)
+    global _share
     if cpus is not None and cpus < 1:
         raise BadInput(f"a share of CPUs must be at least 1, got {cpus}: use share_of_cpus() to compute it")
     _share = cpus

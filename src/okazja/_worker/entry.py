@@ -43,7 +43,8 @@ class PassedWiring:
 
     def arrive(self) -> Wiring:
         """The wiring, with the descriptors as they are numbered here."""
-        return Wiring(*(fd.detach() for fd in self._fds), slot=self._slot)
+        calls, replies, board, lifeline = (fd.detach() for fd in self._fds)
+        return Wiring(calls, replies, board, lifeline, self._slot)
 
 
 class LateWiring:

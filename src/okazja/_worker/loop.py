@@ -17,6 +17,7 @@ import signal
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from time import monotonic_ns, perf_counter
 from types import CoroutineType
 from typing import Any
@@ -118,9 +119,8 @@ class Worker:
             fn = self._load(function)
             args, kwargs = pickling.loads(payload) if kind else (payload, {})
             if context is not None:
-                value = _context(context).run(fn, *args, **kwargs)
-            else:
-                value = fn(*args, **kwargs)
+                fn = _Inside(_context(context).run, fn)
+            value = fn(*args, **kwargs)
             form, body = codec.encode_value(checked(value))
             self._in_task = False
         except BaseException as error:
@@ -139,8 +139,7 @@ class Worker:
             self._in_task = True
             fn = self._load(function)
             if context is not None:
-                run = _context(context).run
-                fn = _Inside(run, fn)
+                fn = _Inside(_context(context).run, fn)
             self._rest = rest = enumerate(_items(kind, payload)[lo:hi], lo)
             while self._run_items(fn, rest, kind, values, lo, errors):
                 pass
@@ -174,10 +173,10 @@ class Worker:
         star, pickled = kind & codec.STAR, kind & codec.PICKLED
         try:
             if not star and not pickled:
-                for words[ITEM], item in rest:  # noqa: B020  (marks and takes in one step)
+                for words[ITEM], item in rest:
                     append(fn(item))
                 return False
-            for words[ITEM], item in rest:  # noqa: B020
+            for words[ITEM], item in rest:
                 value = pickling.loads(item) if pickled else item
                 append(fn(*value) if star else fn(value))
         except BaseException as error:
@@ -253,8 +252,8 @@ class _Inside:
         self._fn = fn
         self.__qualname__ = name_of(fn)
 
-    def __call__(self, *args: Any) -> Any:
-        return self._run(self._fn, *args)
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._run(self._fn, *args, **kwargs)
 
 
 def _context(pickled: bytes) -> contextvars.Context:
@@ -271,4 +270,4 @@ def _items(kind: int, payload: bytes) -> list[Any]:
     if not kind & codec.PICKLED:
         return loaded  # type: ignore[no-any-return]
     offsets, blob = loaded
-    return [blob[a:b] for a, b in zip(offsets, offsets[1:], strict=False)]
+    return [blob[a:b] for a, b in pairwise(offsets)]

@@ -27,13 +27,14 @@ def check_task(fn: Callable[..., Any]) -> None:
         if not flags:
             return
     elif callable(fn):
-        call = getattr(type(inner), "__call__", None)
-        code = getattr(call, "__code__", None)
+        code = getattr(type(inner).__call__, "__code__", None)
         flags = code.co_flags & _NO_TASK if code is not None else 0
         if not flags:
             return
     else:
-        raise TaskTypeError(f"a task must be callable, got {fn!r}: pass the function itself, then its arguments")
+        raise TaskTypeError(
+            f"a task must be callable, got {fn!r}: pass the function itself, then its arguments"
+        )
     name = name_of(fn)
     if flags & inspect.CO_COROUTINE:
         raise TaskTypeError(

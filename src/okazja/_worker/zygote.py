@@ -154,7 +154,7 @@ class Zygote:
             run_worker(Wiring(calls, replies, board, self._lifeline, slot), spec)
             status = 0
         except BaseException:  # said on stderr, as an interpreter would; the exit status tells the parent
-            sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+            sys.excepthook(*sys.exc_info())
         leave(status)
         raise AssertionError
 

@@ -11,27 +11,25 @@ while pickling, drawing input, completing futures or starting processes.
 
 from __future__ import annotations
 
-import concurrent.futures
 import itertools
 import logging
 import os
 import signal
 import threading
 import weakref
-from collections.abc import Callable, Generator, Sequence
-from contextlib import suppress
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from okazja._backends.base import Backend, Spec
 from okazja._core.messages import Call, Died, Event, HandedBack, Port, Ready, Reply, StartFailed
-from okazja._core.scheduler import MAX_START_DEATHS, Scheduler
+from okazja._core.scheduler import Scheduler
+from okazja._engine.deaths import fresh, start_failed, worker_died, workers_die_at_start
 from okazja._transport.board import Board
-from okazja._transport.codec import ERROR, RAISED, VALUE, FunctionTable, decode_error, decode_value
-from okazja.errors import ExecutorBroken, ExecutorShutdown, WorkerDied
+from okazja._transport.codec import FunctionTable
+from okazja.errors import ExecutorBroken, ExecutorShutdown
 
-__all__ = ["Engine", "Future", "live_engines", "report_lost"]
-
-T = TypeVar("T")
+__all__ = ["Engine", "Run", "live_engines"]
 
 LOOK_AGAIN = 0.002  # seconds after which calls behind a running one count as stuck
 
@@ -40,116 +38,12 @@ _live: weakref.WeakSet[Engine] = weakref.WeakSet()
 log = logging.getLogger("okazja")
 
 
-# --- futures --------------------------------------------------------------------------------------------
-
-
-class Future(concurrent.futures.Future[T], Generic[T]):
-    """A ``concurrent.futures.Future`` that can also be awaited.
-
-    An exception that nobody has looked at when the future goes away is logged, once, with its
-    traceback, by the logger ``okazja``. Looking means: ``result``, ``exception``, ``await``.
-    """
-
-    _lost: _Lost | None = None
-
-    def result(self, timeout: float | None = None) -> T:
-        """The result, waited for up to ``timeout`` seconds (default: for ever).
-
-        Raises what the call raised, TimeoutError, or CancelledError.
-        """
-        try:
-            return super().result(timeout)
-        finally:
-            self._looked_at()
-            self = None  # type: ignore[assignment]  # noqa: PLW0642  (breaks a cycle with the traceback)
-
-    def exception(self, timeout: float | None = None) -> BaseException | None:
-        """What the call raised, or None. Raises TimeoutError or CancelledError."""
-        try:
-            return super().exception(timeout)
-        finally:
-            self._looked_at()
-
-    def set_exception(self, exception: BaseException | None) -> None:
-        """Set the exception; for executors and tests."""
-        if exception is not None:
-            self._lost = _Lost(exception)
-        super().set_exception(exception)
-
-    def __await__(self) -> Generator[Any, None, T]:
-        import asyncio
-
-        return asyncio.wrap_future(self).__await__()
-
-    def _looked_at(self) -> None:
-        lost = self._lost
-        if lost is not None and self.done():
-            lost.error = self._lost = None
-
-    # --- as the sink of its call
-
-    def _begin(self) -> bool:
-        if self._state == "RUNNING":  # it was sent before, and came back unstarted
-            return True
-        return self.set_running_or_notify_cancel()
-
-    def _settle(self, _: Call, reply: Reply) -> None:
-        form, body = reply[1], reply[2]
-        if form == VALUE or form == 0:
-            self.set_result(body)
-        elif form == RAISED:
-            self.set_exception(body)
-        elif form == ERROR:
-            self.set_exception(decode_error(body))
-        else:
-            try:
-                value = decode_value(form, body)
-            except Exception as error:
-                self.set_exception(error)
-            else:
-                self.set_result(value)
-        self = None  # type: ignore[assignment]  # noqa: PLW0642  (an exception's frames may lead here)
-
-    def _fail(self, _: Call, error: BaseException, item: int | None = None) -> None:
-        self.set_exception(error)
-
-    def _drop(self, _: Call) -> None:
-        """Cancelled after it was sent, but before it began."""
-        if self.cancel():
-            self.set_running_or_notify_cancel()
-            return
-        with self._condition:
-            self._state = "CANCELLED_AND_NOTIFIED"
-            for waiter in self._waiters:
-                waiter.add_cancelled(self)
-            self._condition.notify_all()
-        self._invoke_callbacks()  # type: ignore[attr-defined]
-
-
-class _Lost:
-    """An exception on a future; says so if it dies without having been looked at."""
-
-    __slots__ = ("error",)
-
-    def __init__(self, error: BaseException) -> None:
-        self.error: BaseException | None = error
-
-    def __del__(self) -> None:
-        if self.error is not None:
-            report_lost(self.error, "a task failed and nobody looked at its future")
-
-
-def report_lost(error: BaseException, what: str) -> None:
-    """Log an error that would be lost. Never raises: it is called while objects are being deleted."""
-    with suppress(Exception):
-        log.error("%s: %s: %s", what, type(error).__name__, error, exc_info=(type(error), error, error.__traceback__))
-
-
-# --- the engine ---------------------------------------------------------------------------------------------
-
-
 class Run(Protocol):
     """A map or stream that has not drawn all of its input."""
+
+    @property
+    def sized(self) -> bool:
+        """Whether it is known how many items there are."""
 
     def finish(self, *, wait: bool) -> None:
         """Draw what is left of a sized input, and with ``wait`` see it through; give up an unsized one."""
@@ -158,11 +52,26 @@ class Run(Protocol):
         """Draw no more; what has not begun is cancelled."""
 
 
+@dataclass(slots=True)
+class _News:
+    """What follows from one delivery, to be carried out once the lock is free."""
+
+    sends: list[tuple[Port, list[Call]]] = field(default_factory=list)
+    settled: list[tuple[Call, Reply]] = field(default_factory=list)
+    failed: list[tuple[Call, BaseException]] = field(default_factory=list)
+    broken: BaseException | None = None
+
+
 class Engine:
     """One executor's scheduler, backend, board and state. Thread-safe."""
 
     def __init__(
-        self, backend: Backend, backend_name: str, spec_options: dict[str, Any], max_workers: int, max_items: int | None
+        self,
+        backend: Backend,
+        backend_name: str,
+        spec_options: dict[str, Any],
+        max_workers: int,
+        max_items: int | None,
     ) -> None:
         self.number = next(_numbers)
         self.name = f"{backend_name}-{self.number}"
@@ -184,8 +93,9 @@ class Engine:
         self._killed = ""  # by which method the workers were ended, if so
         self._forgotten = False
         self._owner = os.getpid()
-        self._initializer_failed: Callable[[], BaseException | None] = lambda: getattr(backend, "broken", None)
-        backend.open(Spec(name=self.name, max_workers=max_workers, board=self.board, **spec_options), self.deliver)
+        backend.open(
+            Spec(name=self.name, max_workers=max_workers, board=self.board, **spec_options), self.deliver
+        )
         _live.add(self)
 
     def number_call(self) -> int:
@@ -197,9 +107,9 @@ class Engine:
     def check_open(self) -> None:
         """Raise if no new work is taken."""
         if self.broken is None:
-            self.broken = self._initializer_failed()
+            self.broken = self.backend.broken
         if self.broken is not None:
-            raise _fresh(self.broken)
+            raise fresh(self.broken)
         if not self.accepting:
             raise ExecutorShutdown("cannot schedule new futures after shutdown of the executor")
         if _interpreter_exits:
@@ -262,41 +172,46 @@ class Engine:
                 for reply in frames:
                     reply[0].sink._settle(reply[0], reply)
             return None
-        settled: list[tuple[Call, Reply]] = []
-        failed: list[tuple[Call, BaseException]] = []
-        broken: BaseException | None = None
+        news = _News()
         with self._lock:
-            for event in events:  # hand-backs first: they narrow calls whose replies come with them
-                if isinstance(event, StartFailed):
-                    broken = broken or _start_failed(event.error)
-                elif not isinstance(event, Died):
-                    self._note(event)
-            for port, frames in replies:
-                assert port is not None
-                if self._ports[port.slot] is port:
-                    for reply in frames:
-                        call = self._scheduler.replied(port.slot, reply[0])
-                        if call is not None:
-                            call.fn.timing.measured(reply[3])
-                            settled.append((call, reply))
-            for event in events:
-                if isinstance(event, Died) and self._ports[event.port.slot] is event.port:
-                    broken = self._bury(event, failed) or broken
-            sends = [(self._port(slot), calls) for slot, calls in self._scheduler.top_up()] if not broken else []
+            self._take_note(replies, events, news)
+            if news.broken is None:
+                news.sends = [(self._port(slot), calls) for slot, calls in self._scheduler.top_up()]
             retiring = [self._ports[slot] for slot in self._scheduler.retiring()]
             stuck, young = self._scheduler.stuck()
-        for port, calls in sends:
+        for port, calls in news.sends:  # first of all, have the workers busy
             self._send(port, calls)
-        for port in retiring:
-            if port is not None:
-                self.backend.end_worker(port)
-        self._settle(settled, failed)
-        if broken is not None:
-            self.break_off(broken)
+        for retired in retiring:
+            if retired is not None:
+                self.backend.end_worker(retired)
+        self._settle(news)
+        if news.broken is not None:
+            self.break_off(news.broken)
         if stuck and self._reclaim(stuck):
             return self.deliver((), ())
         self._close_if_done()
         return LOOK_AGAIN if young else None
+
+    def _take_note(
+        self, replies: Sequence[tuple[Port | None, Sequence[Reply]]], events: Sequence[Event], news: _News
+    ) -> None:
+        """Tell the scheduler, with the lock held. What comes from a port that was given up is too late."""
+        for event in events:  # hand-backs first: they narrow calls whose replies come with them
+            if isinstance(event, StartFailed):
+                news.broken = news.broken or start_failed(event.error)
+            elif not isinstance(event, Died):
+                self._note(event)
+        for port, frames in replies:
+            assert port is not None
+            if self._ports[port.slot] is port:
+                for reply in frames:
+                    call = self._scheduler.replied(port.slot, reply[0])
+                    if call is not None:
+                        call.fn.timing.measured(reply[3])
+                        news.settled.append((call, reply))
+        for event in events:
+            if isinstance(event, Died) and self._ports[event.port.slot] is event.port:
+                news.broken = self._bury(event, news.failed) or news.broken
 
     def _note(self, event: Event) -> None:
         port = event.port
@@ -325,30 +240,16 @@ class Engine:
         self._ports[death.port.slot] = None
         verdict = self._scheduler.died(death.port.slot, death.call, death.item)
         if verdict.guilty is not None:
-            failed.append((verdict.guilty, self._death(death, verdict.guilty)))
-        if verdict.broken and not self._closed:
-            why = death.reason or _how_it_ended(death.exitcode)
-            return ExecutorBroken(
-                f"{MAX_START_DEATHS} workers in a row died while they started; the last one {why}. "
-                f"Look at the initializer, at memory limits, and at what the workers print"
-            )
-        return None
+            failed.append((verdict.guilty, worker_died(death, verdict.guilty, self._killed)))
+        return workers_die_at_start(death) if verdict.broken and not self._closed else None
 
-    def _death(self, death: Died, call: Call) -> BaseException:
-        how = _how_it_ended(death.exitcode)
-        if self._killed:
-            how += f", because of {self._killed}()"
-        return WorkerDied(
-            f"the worker process {death.pid} {how} while it ran {call.fn.name}", death.pid, death.exitcode
-        )
-
-    def _settle(self, settled: list[tuple[Call, Reply]], failed: list[tuple[Call, BaseException]]) -> None:
-        for call, reply in settled:
+    def _settle(self, news: _News) -> None:
+        for call, reply in news.settled:
             try:
                 call.sink._settle(call, reply)
             except Exception:  # not the task's: a future that somebody else has completed
                 log.exception("the result of %s could not be delivered", call.fn.name)
-        for call, error in failed:
+        for call, error in news.failed:
             call.sink._fail(call, error)
 
     def _reclaim(self, slots: Sequence[int]) -> bool:
@@ -379,7 +280,7 @@ class Engine:
             dropped = self._scheduler.drop_all()
         for call in dropped:
             if call.sink._begin():
-                call.sink._fail(call, _fresh(error))
+                call.sink._fail(call, fresh(error))
         self._close(getattr(signal, "SIGKILL", signal.SIGTERM))
 
     def shutdown(self, *, wait: bool, cancel_futures: bool) -> None:
@@ -418,7 +319,7 @@ class Engine:
         self.accepting = False
         self._forgotten = True
         for run in list(self.runs):
-            if getattr(run, "sized", True):
+            if run.sized:
                 run.finish(wait=False)
         if not self.runs:
             self._closing = True
@@ -447,7 +348,7 @@ class Engine:
             run.abandon()
         for call in dropped:
             if call.sink._begin():
-                call.sink._fail(call, _fresh(error))
+                call.sink._fail(call, fresh(error))
         self._close(number)
 
     def _close_if_done(self) -> None:
@@ -476,31 +377,6 @@ class Engine:
 def live_engines() -> list[Engine]:
     """The engines of this process that were not closed, oldest first."""
     return sorted((engine for engine in _live if not engine._closed), key=lambda engine: engine.number)
-
-
-def _fresh(error: BaseException) -> BaseException:
-    """A copy for one future or raise, so that tracebacks don't pile up on the shared one."""
-    copy = ExecutorBroken(*error.args) if type(error) is ExecutorBroken else error
-    copy.__cause__ = error.__cause__
-    return copy
-
-
-def _start_failed(cause: BaseException) -> ExecutorBroken:
-    logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=cause)
-    error = ExecutorBroken(f"the initializer failed, so no call can run: {type(cause).__name__}: {cause}")
-    error.__cause__ = cause
-    return error
-
-
-def _how_it_ended(exitcode: int | None) -> str:
-    if exitcode is None:
-        return "ended in a way that nobody could see"
-    if exitcode >= 0:
-        return f"exited with status {exitcode}"
-    try:
-        return f"was killed by {signal.Signals(-exitcode).name}"
-    except ValueError:
-        return f"was killed by signal {-exitcode}"
 
 
 # --- the life of the interpreter ------------------------------------------------------------------------------
