@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from doctest import ELLIPSIS, IGNORE_EXCEPTION_DETAIL
 from pathlib import Path
 
 import pytest
 from sybil import Document, Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
+
+from okazja import executor
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(page for page in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")] if page.exists())
@@ -20,6 +23,14 @@ EXAMPLES = Sybil(
 
 LINK = re.compile(r"\]\((?![a-z]+:)([^)#\s]*)(?:#([^)\s]*))?\)")  # to a file, a heading in it, or both
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept_warm() -> Iterator[None]:
+    """End the executors that ``okazja.map`` keeps for its next call; they would outlive the page on purpose."""
+    yield
+    while executor._warm:
+        executor._warm.popitem()[1].shutdown()
 
 
 def read(page: Path) -> Document:
