@@ -22,12 +22,14 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
-    return run(sys.argv[1:])
+    from okazja import __version__
+
+    return run(sys.argv[1:], __version__)
 
 
 if __name__ == "__main__":
-    # `python -m` puts the current folder first, where a user's random.py would hide the real one from all that
-    # is imported from here on. Targets find the folder again, see okazja.cli.target.
+    # `python -m` puts the current folder first, where a user's random.py would hide the real one from all
+    # that is imported from here on. Targets find the folder again, see okazja.cli.target.
     if not sys.flags.safe_path and Path(sys.path[0]) == Path.cwd():
         del sys.path[0]
     sys.exit(main())

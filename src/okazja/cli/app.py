@@ -8,7 +8,6 @@ import threading
 
 import click
 
-import okazja
 from okazja.cli.compare import compare
 from okazja.cli.demo import demo
 from okazja.cli.doctor import doctor
@@ -17,35 +16,38 @@ from okazja.cli.terminal import say
 from okazja.cli.tree import tree
 from okazja.errors import BadInput, OkazjaError
 
-__all__ = ["run"]
+__all__ = ["commands", "run"]
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(okazja.__version__, prog_name="okazja")
-def commands() -> None:
-    """Run a Python function over many inputs, on all cores.
+def commands(version: str) -> click.Group:
+    """The command ``okazja`` with all its commands."""
 
-    \b
-    See it work:            okazja demo
-    Your own function:      okazja run path/file.py:function --over 1..1000
-    Which way is fastest?   okazja compare path/file.py:function --over 1..1000
+    @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+    @click.version_option(version, prog_name="okazja")
+    def okazja() -> None:
+        """Run a Python function over many inputs, on all cores.
 
-    TARGET is path/file.py:function, module:function or the name of a ready job (sieve).
+        \b
+        See it work:            okazja demo
+        Your own function:      okazja run path/file.py:function --over 1..1000
+        Which way is fastest?   okazja compare path/file.py:function --over 1..1000
 
-    Exit status: 0 all items done, 1 some items failed, 2 wrong usage, 130 interrupted.
-    """  # noqa: D301  (\b keeps click from wrapping the lines)
+        TARGET is path/file.py:function, module:function or the name of a ready job (sieve).
+
+        Exit status: 0 all items done, 1 some items failed, 2 wrong usage, 130 interrupted.
+        """  # noqa: D301  (\b keeps click from wrapping the lines)
+
+    for command in (demo, run_command, compare, tree, doctor):
+        okazja.add_command(command)
+    return okazja
 
 
-for command in (demo, run_command, compare, tree, doctor):
-    commands.add_command(command)
-
-
-def run(arguments: list[str]) -> int:
+def run(arguments: list[str], version: str) -> int:
     """Run one command; the exit status."""
     try:
-        status = commands.main(arguments, prog_name="okazja", standalone_mode=False)
+        status = commands(version).main(arguments, prog_name="okazja", standalone_mode=False)
         sys.stdout.flush()
         return status if isinstance(status, int) else DONE
     except click.ClickException as error:

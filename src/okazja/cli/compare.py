@@ -33,9 +33,11 @@ class CompareOptions:
 @click.command(short_help="Measure which way to run a function is fastest.")
 @click.argument("target")
 @click.option("--over", type=OVER, help="The items: numbers from A to B, both included. Example: 1..1000")
-@click.option("--backends", default=",".join(BACKENDS), show_default=True, help="The ways, separated by commas.")
+@click.option("--backends", default=",".join(BACKENDS), show_default=True, help="The ways, with commas.")
 @click.option(
-    "--workers", type=WORKERS, help="Numbers of workers. Default: 1, 2, one a CPU, and twice as many. Example: 1,2,4"
+    "--workers",
+    type=WORKERS,
+    help="Numbers of workers, such as 1,2,4. Default: 1, 2, one a CPU, and twice as many.",
 )
 @click.option(
     "--budget",
@@ -86,9 +88,7 @@ def measured(
         console.print(f"measuring: {text}", end="\x1b[K\r", markup=False, highlight=False)
 
     try:
-        return measure(
-            function, items, backends=backends, workers=workers, budget=budget, on_progress=step
-        )
+        return measure(function, items, backends=backends, workers=workers, budget=budget, on_progress=step)
     finally:
         console.print("", end="\x1b[K\r")
 
@@ -103,7 +103,8 @@ def show(comparison: Comparison) -> None:
     for number, heading in enumerate(HEADINGS):
         table.add_column(heading, justify="right" if number else "left", no_wrap=True)
     for row in comparison.rows:
-        table.add_row(*row.cells(), style="bold green" if row is comparison.best else "red" if row.error else "")
+        style = "bold green" if row is comparison.best else "red" if row.error else ""
+        table.add_row(*row.cells(), style=style)
     console.print(table)
     for error in comparison.errors:
         console.print(f"error: {error}", style="red", markup=False)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
 
 import click
 
-from okazja._worker.cpus import cpu_count
 from okazja._backends.ledger import workers_cpu_seconds
+from okazja._worker.cpus import cpu_count
 from okazja.cli.compare import measured, show
 from okazja.cli.doctor import machine
 from okazja.cli.output import FileOutput
@@ -28,6 +29,7 @@ __all__ = ["demo", "explanation"]
 
 SMALL = 20_000  # the comparison's largest n: plain lists take a millisecond or two for it
 PROBE = 3.0  # seconds of work, before and after the job each, that estimate the serial CPU time
+BATCH = 256  # answers that are taken, written and counted together
 PATIENCE = 1.0  # seconds into the job when the tree is shown
 
 
@@ -74,8 +76,8 @@ class JobRun:
 def demo(**options: Any) -> int:
     """See what concurrent code gains on this machine: for every n up to a million, count the primes below n.
 
-    First the same code, with plain lists, runs serially, on threads and on processes. Then the full job runs on
-    all CPUs; its answers are checked, and its time is compared with the best that this machine could do.
+    First the same code, with plain lists, runs serially, on threads and on processes. Then the full job runs
+    on all CPUs; its answers are checked, and its time is compared with the best that this machine could do.
     """
     parsed = DemoOptions(**options)
     output = FileOutput(parsed.out, ("n", "primes"))
@@ -123,19 +125,22 @@ def explanation(comparison: Comparison) -> str:
             return comparison.recommendation
         best[backend] = max(rows, key=lambda row: row.speedup)
     threads, processes = best["threads"], best["processes"]
-    said = f"At best, {threads.way} made it {threads.speedup:.2f} × serial, {processes.way} {processes.speedup:.2f} ×."
+    said = (
+        f"Against serial, the best with threads was {threads.speedup:.2f} × ({threads.way}), "
+        f"with processes {processes.speedup:.2f} × ({processes.way})."
+    )
     if comparison.cpus == 1:
         return f"{said} There is only one CPU to use, so nothing can run in parallel here."
     if threads.speedup > WORTH_IT and threads.speedup > processes.speedup / 2 and _gil_is_off():
         return f"{said} This interpreter has no GIL, so threads ran in parallel as well."
     if threads.speedup <= WORTH_IT < processes.speedup:
         return (
-            f"{said} Threads took turns: only the one that holds the GIL runs Python code, so more threads brought "
-            f"nothing. Each process has a GIL of its own, so {processes.way.workers} of them ran in parallel."
+            f"{said} Threads took turns: only the one that holds the GIL runs Python code, so more of them "
+            f"brought nothing. Each process has a GIL of its own, so they ran in parallel."
         )
     if processes.speedup <= WORTH_IT:
         return f"{said} This work is too short, or this machine too busy, for any of them to pay."
-    return f"{said} Both gained here, which pure Python code on threads with a GIL does not: was the machine busy?"
+    return f"{said} Both gained, though Python code on threads with a GIL should not: was the machine busy?"
 
 
 def _gil_is_off() -> bool:
@@ -165,11 +170,12 @@ def _full_job(job: Job, items: range, workers: int, output: FileOutput) -> JobRu
         shown = False
         with Executor("processes", workers) as executor:
             try:
-                for n, answer in zip(items, executor.map(job.function, items), strict=True):
-                    answers.append(answer)
-                    output.write(n, answer)
-                    progress.advance()
-                    if not shown and not n & 255 and perf_counter() - start > PATIENCE:
+                results = executor.map(job.function, items)
+                while batch := list(islice(results, BATCH)):
+                    output.write_many(items[len(answers) : len(answers) + len(batch)], batch)
+                    answers += batch
+                    progress.advance(len(batch))
+                    if not shown and perf_counter() - start > PATIENCE:
                         shown = True
                         progress.print(f"{PATIENCE:.0f} s into the job, okazja.tree() shows:\n{tree()}\n")
             except BaseException:
@@ -197,12 +203,12 @@ def _report(
 ) -> None:
     ideal = serial / workers
     lines = {
-        "serial": f"{serial:.1f} s of CPU time, estimated: {probed:,} of the {total:,} items, spread evenly, were run "
-        f"in this process just before the job ({before:.2f} s) and after it ({after:.2f} s)",
+        "serial": f"{serial:.1f} s of CPU time, estimated: {probed:,} of the {total:,} items, spread evenly, "
+        f"were run in this process just before the job ({before:.2f} s) and after it ({after:.2f} s)",
         "ideal": f"{ideal:.1f} s: that CPU time / {workers} workers",
         "job": f"{run.wall:.1f} s of wall time, from opening the executor to the last answer",
         "reached": f"{ideal / run.wall:.1%} of the ideal",
-        "workers": f"{run.workers_cpu:.1f} s of CPU time, busy {run.workers_cpu / run.wall / workers:.1%} of the time",
+        "workers": f"{run.workers_cpu:.1f} s of CPU time, so {run.workers_cpu / run.wall / workers:.1%} busy",
     }
     click.echo()
     for name, text in lines.items():

@@ -9,6 +9,7 @@ import platform
 import re
 import sys
 import sysconfig
+from pathlib import Path
 
 import click
 import psutil
@@ -72,20 +73,15 @@ def _memory() -> str:
 def _memory_limit() -> int | None:
     for path in CGROUP_LIMITS:
         try:
-            with open(path, encoding="ascii") as file:
-                return int(file.read())
+            return int(Path(path).read_text("ascii"))
         except (OSError, ValueError):  # not there, or "max"
             continue
     return None
 
 
 def _start_method() -> str:
-    own = "okazja's zygote" if sys.platform == "linux" else "multiprocessing's"
-    return f"{own} (multiprocessing's default: {multiprocessing.get_start_method(allow_none=True) or _default()})"
-
-
-def _default() -> str:
-    return multiprocessing.get_all_start_methods()[0]  # the first one is the default
+    theirs = multiprocessing.get_all_start_methods()[0]  # the first one is the default
+    return f"okazja's zygote (multiprocessing's: {theirs})" if sys.platform == "linux" else theirs
 
 
 def _packages() -> list[tuple[str, str]]:

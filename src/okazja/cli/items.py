@@ -18,7 +18,7 @@ def parse_over(text: str) -> range:
     """``1..10`` is 1 to 10, both included; ``1..10..3`` is 1, 4, 7, 10; ``5..1..-1`` counts down."""
     match = PATTERN.fullmatch(text.strip())
     if match is None:
-        raise BadInput(f"can't read {text!r} as numbers: write A..B or A..B..STEP, such as 1..1000 or 0..100..5")
+        raise BadInput(f"can't read {text!r} as numbers: write A..B or A..B..STEP, such as 1..1000")
     try:
         first, last, step = int(match[1]), int(match[2]), int(match[3] or 1)
     except ValueError as error:
@@ -42,7 +42,7 @@ def parse_workers(text: str) -> tuple[int, ...]:
     return counts
 
 
-class _Over(click.ParamType):
+class _Over(click.ParamType[object]):
     name = "A..B[..STEP]"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
@@ -54,7 +54,7 @@ class _Over(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
-class _Workers(click.ParamType):
+class _Workers(click.ParamType[object]):
     name = "N,N,..."
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:

@@ -15,7 +15,7 @@ from okazja.cli.items import OVER
 from okazja.cli.output import FileOutput, LineOutput, output_to
 from okazja.cli.target import Target, load_target
 from okazja.cli.terminal import ProgressBar, say
-from okazja.errors import BadInput
+from okazja.errors import BadInput, RemoteTraceback
 from okazja.executor import Executor
 
 __all__ = ["BACKENDS", "run", "stop"]
@@ -46,7 +46,10 @@ class Failures:
     def add(self, item: Any, error: BaseException) -> None:
         """Keep what the end will tell: memory stays bounded however many fail."""
         if not self.count:
-            self.first = "".join(traceback.format_exception(error)).rstrip()
+            # What happened in a worker comes as text; the error itself has no frames then.
+            remote = isinstance(error.__cause__, RemoteTraceback) and error.__traceback__ is None
+            lines = [str(error.__cause__)] if remote else traceback.format_exception(error)
+            self.first = "".join(lines).strip()
         if self.count < NAMED:
             self.items.append(str(item))
         self.count += 1
@@ -76,7 +79,7 @@ class Failures:
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="A .csv or .jsonl file for the results, written whole or not at all. Default: lines on standard output.",
+    help="A .csv or .jsonl file for the results, written whole or not at all. Default: standard output.",
 )
 def run(**options: Any) -> int:
     """Run TARGET for each item and give the results in order.
@@ -99,13 +102,16 @@ def run_target(options: RunOptions) -> int:
     if items is None:
         raise BadInput(f"which items? Say for instance: okazja run {options.target} --over 1..1000")
     failures = Failures()
-    with output_to(options.out) as output, ProgressBar(target.name, len(items)) as progress:
-        with Executor(options.backend, options.workers) as executor:
-            try:
-                _consume(executor, target, items, output, progress, failures)
-            except BaseException:
-                stop(executor)
-                raise
+    with (
+        output_to(options.out) as output,
+        ProgressBar(target.name, len(items)) as progress,
+        Executor(options.backend, options.workers) as executor,
+    ):
+        try:
+            _consume(executor, target, items, output, progress, failures)
+        except BaseException:
+            stop(executor)
+            raise
     if failures.count:
         failures.report(len(items))
     if options.out is not None:
@@ -129,7 +135,7 @@ def _consume(
         else:
             output.write_error(outcome.item, outcome.error)
             failures.add(outcome.item, outcome.error)
-        progress.advance(failed=outcome.error is not None)
+        progress.advance(failed=0 if outcome.error is None else 1)
 
 
 def stop(executor: Executor) -> None:

@@ -7,7 +7,8 @@ import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -94,15 +95,19 @@ def _load_file(path: Path) -> ModuleType:
     if not _is_taken(stem, path):
         if folder not in sys.path:
             sys.path.insert(0, folder)  # as for a script; workers get the same sys.path
-        return _imported(lambda: importlib.import_module(stem), path)
+        with _blamed_on(path):
+            return importlib.import_module(stem)
     # Another module has this name, so workers would import that one: the file's functions go by value.
     if folder not in sys.path:
         sys.path.append(folder)  # last, so that the file doesn't hide the module of its name
     spec = importlib.util.spec_from_file_location(f"okazja_target_{stem.replace('.', '_')}", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    loader = spec.loader
+    assert loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    _imported(lambda: spec.loader.exec_module(module) if spec.loader else None, path)
+    with _blamed_on(path):
+        loader.exec_module(module)
     import cloudpickle
 
     cloudpickle.register_pickle_by_value(module)
@@ -126,9 +131,10 @@ def _is_taken(stem: str, path: Path) -> bool:
     return origin is None or Path(origin).resolve() != path
 
 
-def _imported(load: Callable[[], Any], path: Path) -> Any:
+@contextmanager
+def _blamed_on(path: Path) -> Iterator[None]:
     try:
-        return load()
+        yield
     except Exception as error:
         raise _not_imported(str(path), error) from error
 

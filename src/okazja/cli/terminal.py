@@ -46,7 +46,7 @@ class _Failures(ProgressColumn):
 class ProgressBar:
     """Progress of items on standard error: rate, time left and failures; nothing if it isn't a terminal.
 
-    It has no thread: it is drawn by `advance`, in the thread that takes the results, ten times a second at most.
+    It has no thread: `advance` draws it, in the thread that takes the results, at most ten times a second.
     """
 
     def __init__(self, name: str, total: int) -> None:
@@ -87,9 +87,9 @@ class ProgressBar:
             self._draw()
             self._bar.stop()
 
-    def advance(self, failed: bool = False) -> None:
-        """One more item is done."""
-        self._done += 1
+    def advance(self, done: int = 1, failed: int = 0) -> None:
+        """So many more items are done, and so many of them failed."""
+        self._done += done
         self._failed += failed
         if self._bar is not None and monotonic() >= self._next:
             self._draw()

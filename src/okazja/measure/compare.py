@@ -9,15 +9,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from statistics import median
 from time import perf_counter, process_time
-from typing import Any
+from typing import Any, Self
 
-from okazja._backends.cpus import cpu_count
 from okazja._backends.ledger import workers_cpu_seconds
+from okazja._worker.cpus import cpu_count
 from okazja.errors import BadInput
 from okazja.executor import Executor
 from okazja.measure.comparison import Comparison, Row, Way
 from okazja.measure.sample import mean_seconds, sample_size, stratified
-from okazja.watch.tree import Tree, tree
+from okazja.watch.tree import ProcessNode, Tree, tree
 
 __all__ = ["compare", "default_workers_to_compare"]
 
@@ -42,14 +42,16 @@ def compare(
 ) -> Comparison:
     """Measure ``fn`` over a fair sample of ``items`` in several ways, and recommend one.
 
-    Every backend but ``serial`` is measured with each number of ``workers`` (by default 1, 2, one a CPU, and twice
-    as many). ``serial`` is always measured, as what the others are compared with. The sample is spread evenly
-    over the positions of the items, and so large that all takes about ``budget`` seconds. The ways take turns in
-    several rounds, so that a machine that gets slower or faster meanwhile favours none; start-up is measured
-    apart. The results of each way are compared with serial's.
+    Every backend but ``serial`` is measured with each number of ``workers`` (by default 1, 2, one a CPU, and
+    twice as many). ``serial`` is always measured, as what the others are compared with. The sample is spread
+    evenly over the positions of the items, and so large that all takes about ``budget`` seconds. The ways
+    take turns in several rounds, so that a machine that gets slower or faster meanwhile favours none;
+    start-up is measured apart. The results of each way are compared with serial's.
 
-    ``on_progress`` is called with a line of text before each step. An error that ``fn`` raises is raised here;
-    one that only another way raises is in that way's row. Raises BadInput for options that make no sense.
+    ``on_progress`` is called with a line of text before each step. An error that ``fn`` raises here is raised
+    as it is; one that only another way raises is in that way's row.
+
+    Raises BadInput for options that make no sense.
     """
     items = items if isinstance(items, Sequence) else list(items)
     ways = _ways(backends, default_workers_to_compare(cpu_count()) if workers is None else workers)
@@ -84,15 +86,19 @@ def _silent(text: str) -> None:
 
 def _ways(backends: Sequence[str], workers: Sequence[int]) -> list[Way]:
     if isinstance(backends, str):
-        raise BadInput(f"backends must be a sequence of names, got the text {backends!r}: write [{backends!r}]")
+        raise BadInput(f"backends must be a sequence of names, got {backends!r}: write [{backends!r}]")
     if not workers:
         raise BadInput("workers must name at least one number of workers, got none: for instance (1, 2)")
     for count in workers:
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        if not _is_whole(count) or count < 1:
             raise BadInput(f"workers must be whole numbers of at least 1, got {count!r}")
     parallel = [backend for backend in dict.fromkeys(backends) if backend != "serial"]
     counts = sorted(set(workers))
     return [Way("serial", 1), *(Way(backend, count) for backend in parallel for count in counts)]
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 @dataclass(eq=False)
@@ -123,7 +129,7 @@ class _Entrant:
             self.startup = perf_counter() - start
             with _Watcher(before) as watcher:
                 results = list(self.executor.map(self.fn, self.sample))
-        except Exception as error:  # noqa: BLE001  (whatever a way can't do is what its row says)
+        except Exception as error:
             self.error = f"{type(error).__name__}: {error}"
             return
         self.processes, self.threads = watcher.processes, watcher.threads
@@ -139,7 +145,7 @@ class _Entrant:
         try:
             for _ in self.executor.map(self.fn, self.sample):
                 pass
-        except Exception as error:  # noqa: BLE001  (as in warm_up)
+        except Exception as error:
             self.error = f"{type(error).__name__}: {error}"
             return
         self.seconds.append(perf_counter() - start)
@@ -161,7 +167,7 @@ class _Watcher:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="okazja-compare-watcher", daemon=True)
 
-    def __enter__(self) -> _Watcher:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -178,9 +184,14 @@ class _Watcher:
                 return
             pause *= 2
 
+    def _added(self, node: ProcessNode) -> list[ProcessNode]:
+        """The new processes, and those above them: executors share a zygote, so it may be older."""
+        below = [added for child in node.children for added in self._added(child)]
+        return [node, *below] if below or node.pid not in self._other_processes else []
+
     def _look(self) -> None:
         own = threading.get_native_id()
-        nodes = [node for node in tree().processes if node.pid not in self._other_processes]
+        nodes = self._added(tree().root)
         threads = [
             thread
             for node in nodes
@@ -208,7 +219,10 @@ def _same(result: Any, expected: Any) -> bool:
     if type(result) is not type(expected):
         return False
     try:
-        return bool(result == expected) or bool(result != result and expected != expected)  # NaN is no NaN's equal
+        if result == expected:
+            return True
+        # NaN does not equal itself.
+        return bool(result != result and expected != expected)  # noqa: PLR0124
     except ValueError:  # arrays compare element by element
         import pickle
 

@@ -24,7 +24,10 @@ REST_SHARE = 0.8  # of the budget for the measurement itself; start-up and warm-
 
 
 def positions(total: int, size: int) -> list[int]:
-    """The middle of each of ``size`` equal stretches of ``total`` positions; all of them if they are fewer."""
+    """The middle of each of ``size`` equal stretches of ``total`` positions; all of them if there are fewer.
+
+    Raises BadInput unless both are at least 1.
+    """
     if total < 1 or size < 1:
         raise BadInput(f"a sample needs at least one item, got {size} of {total}")
     size = min(size, total)
@@ -42,7 +45,7 @@ def mean_seconds(
     budget: float,
     clock: Callable[[], float] = perf_counter,
 ) -> float:
-    """Seconds that ``fn`` takes for an item on average, from fair samples that double until they take long enough.
+    """Seconds that ``fn`` takes for an item on average, from fair samples that double until they last.
 
     ``budget`` is in seconds; about a twentieth of it is used, or more if a single item takes longer.
     """

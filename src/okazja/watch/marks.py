@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from okazja._engine import live_engines
 from okazja._transport.board import SLOT_BYTES, Board, Mark
@@ -48,7 +49,8 @@ class Work:
         if self.seconds is None:
             return f"{who}: idle, {self.done} done"
         what = self.function or "a task"
-        return f"{who}: {what} (call {self.call}, item {self.item}) for {self.seconds:.2f} s, {self.done} done"
+        where = f"(call {self.call}, item {self.item})"
+        return f"{who}: {what} {where} for {self.seconds:.2f} s, {self.done} done"
 
 
 def work_of_process(pid: int) -> list[Work]:
@@ -85,23 +87,22 @@ def _work(board: Board, mark: Mark, now: int) -> Work:
 
 
 def _boards_of(pid: int) -> Iterator[Board]:
-    folder = f"/proc/{pid}/fd"
     try:
-        names = os.listdir(folder)
+        links = list(Path(f"/proc/{pid}/fd").iterdir())
     except OSError:  # it ended, it is another user's, or there is no /proc
         return
     seen: set[int] = set()  # a process may hold several descriptors of one board: a mapping keeps its own
-    for name in names:
-        board = _open_board(f"{folder}/{name}", seen)
+    for link in links:
+        board = _open_board(link, seen)
         if board is not None and board.owner == pid:  # workers hold their owner's board as well
             yield board
 
 
-def _open_board(path: str, seen: set[int]) -> Board | None:
+def _open_board(path: Path, seen: set[int]) -> Board | None:
     if sys.platform != "linux":
         return None
     try:
-        if not os.readlink(path).startswith(LINK):
+        if not str(path.readlink()).startswith(LINK):
             return None
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

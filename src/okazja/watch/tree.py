@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from okazja.errors import BadInput, UnsupportedHere
@@ -51,7 +52,7 @@ class ProcessNode:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Tree:
-    """A snapshot of a process, its threads and all processes below it; ``str`` draws it as ``pstree`` would."""
+    """A snapshot of a process, its threads and all processes below it; ``str`` draws it like ``pstree``."""
 
     root: ProcessNode
 
@@ -97,7 +98,7 @@ def tree(pid: int | None = None) -> Tree:
     psutil = _psutil()
     own = os.getpid()
     pid = own if pid is None else pid
-    if isinstance(pid, bool) or not isinstance(pid, int) or pid < 0:
+    if not _is_pid(pid):
         raise BadInput(f"pid must be the number of a process, got {pid!r}")
     try:
         root = psutil.Process(pid)
@@ -172,6 +173,10 @@ class _Reader:
         return tuple(nodes)
 
 
+def _is_pid(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
 def _psutil() -> Any:
     try:
         import psutil
@@ -191,17 +196,16 @@ def _command(process: psutil.Process) -> str:
     except psutil.AccessDenied:
         words = [process.name()]
     # Code given with -c may hold whole programs: one line of it is enough.
-    text = " ".join([os.path.basename(words[0]), *words[1:]]).strip().partition("\n")[0]
+    text = " ".join([Path(words[0]).name, *words[1:]]).strip().partition("\n")[0]
     return text if len(text) <= COMMAND_WIDTH else text[: COMMAND_WIDTH - 1] + "…"
 
 
 def _thread_name(pid: int, tid: int) -> str | None:
     """The system's name of a thread; None when the thread has ended."""
     try:
-        with open(f"/proc/{pid}/task/{tid}/comm", encoding="utf-8", errors="replace") as file:
-            return file.read().rstrip("\n")
+        return Path(f"/proc/{pid}/task/{tid}/comm").read_text("utf-8", "replace").rstrip("\n")
     except OSError:
-        return None if os.path.isdir("/proc/self/task") else "thread"
+        return None if Path("/proc/self/task").is_dir() else "thread"
 
 
 # --- drawing --------------------------------------------------------------------------------------------
