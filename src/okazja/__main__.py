@@ -15,10 +15,11 @@ def main() -> int:
     try:
         from okazja.cli.app import run
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in NEEDED:
+        package = (error.name or "").partition(".")[0]
+        if package not in NEEDED:
             raise
         print(  # noqa: T201  (there is nothing else to say it with)
-            f"okazja: the command line needs {error.name}, which is not installed: pip install 'okazja[cli]'",
+            f"okazja: the command line needs {package}, which is not installed: pip install 'okazja[cli]'",
             file=sys.stderr,
         )
         return 2

@@ -14,6 +14,7 @@ from okazja.errors import BadInput, UnknownBackend
 from okazja.measure.comparison import Comparison, Row, Way
 from okazja.measure.sample import mean_seconds, positions, sample_size, stratified
 
+
 def spin(n: int) -> int:
     return sum(range(n))
 
@@ -38,7 +39,7 @@ def test_a_sample_of_a_growing_job_costs_as_much_as_the_whole_on_average() -> No
 
 
 def test_a_sample_of_nothing_is_refused() -> None:
-    with pytest.raises(BadInput, match="at least one item, got 3 of 0"):
+    with pytest.raises(BadInput, match="at least one item"):
         positions(0, 3)
 
 
@@ -53,7 +54,9 @@ def test_the_pilot_doubles_until_it_lasts_long_enough() -> None:
     assert now == 0.25 * (1 + 4 + 8)
 
 
-@given(st.integers(1, 10**6), st.floats(1e-7, 10), st.integers(6, 60), st.integers(1, 64), st.floats(0.1, 100))
+@given(
+    st.integers(1, 10**6), st.floats(1e-7, 10), st.integers(6, 60), st.integers(1, 64), st.floats(0.1, 100)
+)
 def test_a_sample_fits_the_budget_or_is_the_smallest_that_keeps_all_workers_busy(
     total: int, seconds: float, runs: int, workers: int, budget: float
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from rich.table import Table
 from okazja.cli.items import OVER, WORKERS
 from okazja.cli.run import BACKENDS
 from okazja.cli.target import load_target
-from okazja.errors import BadInput
+from okazja.errors import BadInput, OkazjaError
 from okazja.measure.compare import compare as measure
 from okazja.measure.comparison import HEADINGS, Comparison
 
@@ -62,7 +63,14 @@ def compare(**options: Any) -> int:
     if items is None:
         raise BadInput(f"over which items? Say for instance: okazja compare {parsed.target} --over 1..1000")
     backends = _backends(parsed.backends)
-    comparison = measured(target.function, items, backends, parsed.workers, parsed.budget)
+    try:
+        comparison = measured(target.function, items, backends, parsed.workers, parsed.budget)
+    except OkazjaError:
+        raise
+    except Exception as error:
+        where = "".join(traceback.format_tb(error.__traceback__)[-1:])
+        what = "".join(traceback.format_exception_only(error)).rstrip()
+        raise OkazjaError(f"{target.name} fails, so there is nothing to compare:\n{where}{what}") from error
     show(comparison)
     return 1 if comparison.errors else 0
 

@@ -16,12 +16,12 @@ from okazja._worker.cpus import cpu_count
 from okazja.cli.compare import measured, show
 from okazja.cli.doctor import machine
 from okazja.cli.output import FileOutput
-from okazja.cli.run import BACKENDS, stop
+from okazja.cli.run import BACKENDS
 from okazja.cli.terminal import ProgressBar
-from okazja.errors import BadInput
-from okazja.executor import Executor
+from okazja.errors import OkazjaError
 from okazja.jobs import Job, find_job
 from okazja.measure.comparison import WORTH_IT, Comparison
+from okazja.measure.opening import opened
 from okazja.measure.sample import mean_seconds, stratified
 from okazja.watch.tree import tree
 
@@ -105,7 +105,7 @@ def demo(**options: Any) -> int:
         serial = (before + after) / 2 / len(sample) * len(items)
         wrong = _wrong_answers(job, items, run.answers)
         if wrong:
-            raise BadInput(f"the answers are wrong, so nothing was written: {'; '.join(wrong)}")
+            raise OkazjaError(f"the answers are wrong, so nothing was written: {'; '.join(wrong)}")
     _report(run, serial, workers, len(sample), len(items), before, after)
     click.echo(f"answers        right: they add up to {sum(run.answers):,}, as computed in another way")
     click.echo(f"results        {len(run.answers):,} in {parsed.out}")
@@ -168,19 +168,15 @@ def _full_job(job: Job, items: range, workers: int, output: FileOutput) -> JobRu
     with ProgressBar(job.name, len(items)) as progress:
         cpu, start = workers_cpu_seconds(), perf_counter()
         shown = False
-        with Executor("processes", workers) as executor:
-            try:
-                results = executor.map(job.function, items)
-                while batch := list(islice(results, BATCH)):
-                    output.write_many(items[len(answers) : len(answers) + len(batch)], batch)
-                    answers += batch
-                    progress.advance(len(batch))
-                    if not shown and perf_counter() - start > PATIENCE:
-                        shown = True
-                        progress.print(f"{PATIENCE:.0f} s into the job, okazja.tree() shows:\n{tree()}\n")
-            except BaseException:
-                stop(executor)
-                raise
+        with opened("processes", workers) as executor:
+            results = executor.map(job.function, items)
+            while batch := list(islice(results, BATCH)):
+                output.write_many(items[len(answers) : len(answers) + len(batch)], batch)
+                answers += batch
+                progress.advance(len(batch))
+                if not shown and perf_counter() - start > PATIENCE:
+                    shown = True
+                    progress.print(f"{PATIENCE:.0f} s into the job, okazja.tree() shows:\n{tree()}\n")
             wall = perf_counter() - start
     return JobRun(wall, workers_cpu_seconds() - cpu, answers)
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,8 +15,9 @@ from okazja.cli.target import Target, load_target
 from okazja.cli.terminal import ProgressBar, say
 from okazja.errors import BadInput, RemoteTraceback
 from okazja.executor import Executor
+from okazja.measure.opening import opened
 
-__all__ = ["BACKENDS", "run", "stop"]
+__all__ = ["BACKENDS", "run"]
 
 BACKENDS = ("serial", "threads", "processes")
 NAMED = 10  # failed items that are listed by name
@@ -105,13 +104,9 @@ def run_target(options: RunOptions) -> int:
     with (
         output_to(options.out) as output,
         ProgressBar(target.name, len(items)) as progress,
-        Executor(options.backend, options.workers) as executor,
+        opened(options.backend, options.workers) as executor,
     ):
-        try:
-            _consume(executor, target, items, output, progress, failures)
-        except BaseException:
-            stop(executor)
-            raise
+        _consume(executor, target, items, output, progress, failures)
     if failures.count:
         failures.report(len(items))
     if options.out is not None:
@@ -136,11 +131,3 @@ def _consume(
             output.write_error(outcome.item, outcome.error)
             failures.add(outcome.item, outcome.error)
         progress.advance(failed=0 if outcome.error is None else 1)
-
-
-def stop(executor: Executor) -> None:
-    """Stop without waiting for what runs. Threads can't be killed: they end after what they run now."""
-    kill: Callable[[], object] = getattr(executor, "kill_workers", lambda: None)
-    with suppress(Exception):
-        kill()
-    executor.shutdown(wait=False, cancel_futures=True)

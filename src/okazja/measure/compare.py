@@ -16,6 +16,7 @@ from okazja._worker.cpus import cpu_count
 from okazja.errors import BadInput
 from okazja.executor import Executor
 from okazja.measure.comparison import Comparison, Row, Way
+from okazja.measure.opening import opened
 from okazja.measure.sample import mean_seconds, sample_size, stratified
 from okazja.watch.tree import ProcessNode, Tree, tree
 
@@ -123,7 +124,7 @@ class _Entrant:
         start = perf_counter()
         workers = None if self.way.backend == "serial" else self.way.workers
         # An unknown backend is the caller's mistake, so it is raised and not written into the row.
-        self.executor = self.stack.enter_context(Executor(self.way.backend, workers))
+        self.executor = self.stack.enter_context(opened(self.way.backend, workers))
         try:
             self.executor.submit(int).result()
             self.startup = perf_counter() - start
