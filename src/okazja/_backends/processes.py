@@ -43,6 +43,7 @@ class ProcessBackend:
         self._watched: set[int] = set()
         self._collector: threading.Thread | None = None
         self._closing = False
+        self._released = False
         self._signal: int | None = None
 
     def open(self, spec: Spec, deliver: Deliver) -> None:
@@ -100,15 +101,16 @@ class ProcessBackend:
             self._poll.register(fd, select.EPOLLIN)
         self._watched = wanted
 
-    def reclaim(self, port: Port, running: int) -> list[int]:
+    def reclaim(self, port: Port, running: int) -> tuple[list[int], bool]:
         """Take unread calls out of the channel, and signal the worker to give back the unstarted."""
         assert isinstance(port, WorkerProcess)
         numbers = port.channel.steal()
         words = self._spec.board.words(port.slot)
-        if words[CALL] == running and words[PID] == port.pid:
+        asked = words[CALL] == running and words[PID] == port.pid
+        if asked:
             words[COMMAND] |= HAND_BACK
             port.send_signal(SIGNAL)
-        return numbers
+        return numbers, asked
 
     def drop(self) -> list[Call]:
         """Nothing waits here: calls that were not sent are the scheduler's."""
@@ -130,8 +132,9 @@ class ProcessBackend:
                     port.channel.end()
                 else:
                     port.send_signal(signal)
+            if not self._released:
+                os.eventfd_write(self._wake, 1)
         self._start_collector()
-        os.eventfd_write(self._wake, 1)
 
     def join(self) -> None:
         """Wait for the collector, which ends after the last worker."""
@@ -249,6 +252,7 @@ class ProcessBackend:
     def _release(self) -> None:
         """Give everything back: no worker is left."""
         with self._launching:
+            self._released = True
             self._launcher.close()
             self._poll.close()
             os.close(self._wake)

@@ -75,9 +75,9 @@ class SerialBackend:
         """Why no call can run, if so."""
         return self._broken
 
-    def reclaim(self, port: Port, running: int) -> list[int]:
+    def reclaim(self, port: Port, running: int) -> tuple[list[int], bool]:
         """Nothing waits."""
-        return []
+        return [], True
 
     def drop(self) -> list[Call]:
         """Nothing waits."""

@@ -108,9 +108,9 @@ class ThreadBackend:
         """Why no call can run, if so."""
         return self._broken
 
-    def reclaim(self, port: Port, running: int) -> list[int]:
+    def reclaim(self, port: Port, running: int) -> tuple[list[int], bool]:
         """Calls are not placed."""
-        return []
+        return [], True
 
     def drop(self) -> list[Call]:
         """Take all calls that have not begun."""

@@ -69,6 +69,7 @@ class Scheduler:
         if not self.backlog:
             slot = self._place(call)
             if slot is not None:
+                self._cut_to_life(self.workers[slot], call)
                 self._give(self.workers[slot], call)
                 return slot
         self.backlog.append(call)
@@ -99,6 +100,15 @@ class Scheduler:
 
     def _has_life(self, worker: _Worker) -> bool:
         return worker.alive and (self._max_items is None or worker.taken < self._max_items)
+
+    def _cut_to_life(self, worker: _Worker, call: Call) -> None:
+        """Leave the items of a chunk that this process may not run any more to another."""
+        if self._max_items is not None:
+            room = self._max_items - worker.taken
+            if call.items > room:
+                self.backlog.appendleft(call.part(self.number(), call.lo + room, call.hi))
+                call.hi = call.lo + room
+                self.pending += 1
 
     def _give(self, worker: _Worker, call: Call) -> None:
         worker.alive = True
@@ -133,6 +143,7 @@ class Scheduler:
         while self.backlog and moved < room and (not moved or self._has_life(worker)):
             call = self.backlog.popleft()
             if call.sink._begin():
+                self._cut_to_life(worker, call)
                 self._give(worker, call)
                 sends.setdefault(slot, []).append(call)
                 moved += 1
@@ -148,6 +159,9 @@ class Scheduler:
             worker.taken -= call.items
             call.slot = -1
         self.backlog.extendleft(reversed(back))
+        if worker.alive and not worker.held and not worker.listed and self._has_life(worker):
+            worker.listed = True
+            self._idle.insert(0, slot)  # the last to be asked: it had a reason to give them back
 
     # --- calls come back ------------------------------------------------------------------------------
 
@@ -259,10 +273,16 @@ class Scheduler:
                     young = True
         return ripe, young
 
+    def ask_again(self, slot: int, running: int) -> None:
+        """The worker could not be asked yet: it has not begun the call that it was thought to run."""
+        worker = self.workers[slot]
+        if worker.asked == running:
+            worker.asked = 0
+
     def _somebody_is_free(self) -> bool:
         if self._unstarted:
             return True
-        return any(not w.held and self._has_life(w) for w in (self.workers[s] for s in self._idle))
+        return any(not w.held and w.ready and self._has_life(w) for w in map(self.workers.__getitem__, self._idle))
 
     def drop_backlog(self) -> list[Call]:
         """Give up what was not sent; the caller tells the sinks."""

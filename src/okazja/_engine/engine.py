@@ -188,7 +188,7 @@ class Engine:
         if news.broken is not None:
             self.break_off(news.broken)
         if stuck and self._reclaim(stuck):
-            return self.deliver((), ())
+            return 0.0  # call again at once: they go to those who have nothing to do
         self._close_if_done()
         return LOOK_AGAIN if young else None
 
@@ -261,12 +261,13 @@ class Engine:
                 running = next(iter(held), 0)
             if port is None:
                 continue
-            numbers = self.backend.reclaim(port, running)
-            if numbers:
-                with self._lock:
-                    if self._ports[slot] is port:
-                        self._scheduler.take_back(slot, [held[n] for n in numbers if n in held])
-                        some = True
+            numbers, asked = self.backend.reclaim(port, running)
+            with self._lock:
+                if self._ports[slot] is port:
+                    self._scheduler.take_back(slot, [held[n] for n in numbers if n in held])
+                    some = some or bool(numbers)
+                    if not asked:
+                        self._scheduler.ask_again(slot, running)
         return some
 
     # --- the end --------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import array
 import marshal
+import mmap
 import os
 import socket
 import struct
@@ -220,9 +221,11 @@ def _fds(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
 
 
 def _load_file(fd: int) -> Any:
-    with open(fd, "rb", buffering=0) as file:
-        file.seek(0)
-        return marshal.loads(file.read())
+    try:
+        with mmap.mmap(fd, 0, access=mmap.ACCESS_READ) as data:
+            return marshal.loads(data)
+    finally:
+        os.close(fd)
 
 
 def _frames(data: bytes | bytearray) -> tuple[list[tuple[Any, ...]], int]:

@@ -14,7 +14,7 @@ import pickle
 import sys
 import types
 from collections import ChainMap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
@@ -22,10 +22,10 @@ import cloudpickle
 
 from okazja.errors import NotPicklable
 
-__all__ = ["dumps", "dumps_each", "explain", "loads"]
+__all__ = ["dumps", "dumps_each", "explain", "keep_globals", "loads"]
 
 PROTOCOL = 5
-loads = pickle.loads
+LIMIT = (1 << 31) - (1 << 10)  # bytes; what one marshalled object may hold
 
 _DEPTH = 6  # of attributes, in the search for the part that can't be pickled
 _TRIES = 300  # parts looked at in that search
@@ -35,16 +35,62 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
     """cloudpickle's pickler with the reducers of ``multiprocessing`` and with context variables."""
 
     def __init__(self, file: io.BytesIO) -> None:
-        super().__init__(file, protocol=PROTOCOL)
         reduction = sys.modules.get("multiprocessing.reduction")
         if reduction is not None:
             extra = reduction.ForkingPickler._extra_reducers  # where register() puts them
+            # Before __init__, which looks it up once and for all.
             self.dispatch_table = ChainMap(extra, cloudpickle.Pickler.dispatch_table, copyreg.dispatch_table)
+        super().__init__(file, protocol=PROTOCOL)
+        self.globals_ref = _Namespaces()
 
     def reducer_override(self, obj: Any) -> Any:
         if type(obj) is ContextVar:
             return _reduce_context_var(obj)
+        if type(obj) is _Namespace:
+            return _new_namespace, (dict(obj),)
         return super().reducer_override(obj)
+
+
+# --- globals of functions that go by value ------------------------------------------------------------
+#
+# Each such function arrives with a copy of the globals that it uses, as they were when it was pickled.
+# What a worker's initializer has set is the worker's own and wins: an initializer that says
+# `global model` is seen by tasks that read `model`, as it would be had the module been imported.
+
+
+class _Namespace(dict[str, Any]):
+    """The globals of one module, as far as the pickled functions use them."""
+
+
+class _Namespaces(dict[int, _Namespace]):
+    """Where cloudpickle looks up the globals that functions of one pickle share."""
+
+    def setdefault(self, key: int, default: Any = None) -> _Namespace:
+        return super().setdefault(key, _Namespace())
+
+
+_own: dict[str, dict[str, Any]] = {}  # module name → what this worker's initializer has set there
+_arrived: list[dict[str, Any]] = []  # namespaces made by the load that goes on; only where _own is not empty
+
+
+def _new_namespace(attributes: dict[str, Any]) -> dict[str, Any]:
+    if _own:
+        _arrived.append(attributes)
+    return attributes
+
+
+def keep_globals(module: str, values: dict[str, Any]) -> None:
+    """Have functions that arrive from now on see these globals, set by this worker's initializer."""
+    _own[module] = values
+
+
+def loads(data: Any) -> Any:
+    """The value of a pickle. Raises whatever its parts raise."""
+    value = pickle.loads(data)
+    while _arrived:
+        namespace = _arrived.pop()
+        namespace.update(_own.get(namespace.get("__name__", ""), {}))
+    return value
 
 
 def _reduce_context_var(var: ContextVar[Any]) -> Any:
@@ -79,20 +125,29 @@ def dumps(value: Any, name: str) -> bytes:
         _Pickler(file).dump(value)
     except Exception as error:
         raise explain(value, name, error) from error
+    if file.tell() > LIMIT:
+        raise NotPicklable(
+            f"{name} takes {file.tell():,} bytes when pickled, over the limit of {LIMIT:,} for one value: "
+            f"split it, or pass the path of a file"
+        )
     return file.getvalue()
 
 
-def dumps_each(values: list[Any]) -> tuple[bytes, list[int], dict[int, NotPicklable]]:
+def dumps_each(
+    values: list[Any], mark: Callable[[int], None] | None = None
+) -> tuple[bytes, list[int], dict[int, NotPicklable]]:
     """Each value pickled on its own, one after the other in one buffer.
 
     Returns the buffer, the offsets (one more than values), and the errors by position; a value that
-    can't be pickled takes no room.
+    can't be pickled takes no room. ``mark`` is told each position before its value is pickled.
     """
     file = io.BytesIO()
     offsets = [0]
     errors: dict[int, NotPicklable] = {}
     pickler = _Pickler(file)
     for position, value in enumerate(values):
+        if mark is not None:
+            mark(position)
         try:
             pickler.dump(value)
         except Exception as error:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import reduction
 from typing import Any
@@ -92,11 +94,25 @@ def _prepare(worker: Worker, spec: WorkerSpec | bytes) -> bool:
         assert isinstance(spec, WorkerSpec)
         _settle_in(spec)
         if spec.initializer is not None:
-            spec.initializer(*spec.initargs)
+            _initialize(spec.initializer, spec.initargs)
     except BaseException as error:
         worker.failed(error)
         return False
     return True
+
+
+def _initialize(initializer: Callable[..., object], initargs: tuple[Any, ...]) -> None:
+    """Run the initializer; the globals that it sets are this worker's own from now on."""
+    inner: Any = initializer
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    namespace = getattr(inner, "__globals__", {})
+    before = dict(namespace)
+    initializer(*initargs)
+    missing = object()
+    changed = {name: value for name, value in namespace.items() if before.get(name, missing) is not value}
+    if changed:
+        pickling.keep_globals(namespace.get("__name__", ""), changed)
 
 
 def _settle_in(spec: WorkerSpec) -> None:

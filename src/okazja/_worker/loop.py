@@ -115,7 +115,7 @@ class Worker:
     ) -> tuple[Any, ...]:
         start = perf_counter()
         try:
-            self._in_task = True
+            self._enter_task()
             fn = self._load(function)
             args, kwargs = pickling.loads(payload) if kind else (payload, {})
             if context is not None:
@@ -133,20 +133,23 @@ class Worker:
         self, number: int, function: Any, kind: int, payload: bytes, lo: int, hi: int, context: bytes | None
     ) -> tuple[Any, ...]:
         start = perf_counter()
+        words = self._words
         errors: dict[int, tuple[bytes, str]] = {}
         values: list[Any] = []
         try:
-            self._in_task = True
+            self._enter_task()
             fn = self._load(function)
             if context is not None:
                 fn = _Inside(_context(context).run, fn)
             self._rest = rest = enumerate(_items(kind, payload)[lo:hi], lo)
+            if self._asked:
+                self._hand_back()  # asked before there was a rest to give
             while self._run_items(fn, rest, kind, values, lo, errors):
                 pass
             unsent: dict[int, Exception] = {}
             if CoroutineType in set(map(type, values)):
                 _refuse_coroutines(values, unsent)
-            form, body, unpicklable = codec.encode_values(values)
+            form, body, unpicklable = codec.encode_values(values, lambda position: words.__setitem__(ITEM, lo + position))
             self._in_task = False
             for position, problem in (unpicklable | unsent).items():
                 errors[lo + position] = codec.encode_error(problem)
@@ -215,6 +218,12 @@ class Worker:
         if command & INTERRUPT and self._in_task and words[TARGET] == self._number:
             raise Interrupted
 
+    def _enter_task(self) -> None:
+        """From here on a signal handler may reply. What was asked for a moment before is done now."""
+        self._in_task = True
+        if self._asked:
+            self._hand_back()
+
     def _hand_back(self) -> None:
         """Give back what was read and not started: whole calls, and the rest of the running chunk."""
         self._asked = False
@@ -231,6 +240,9 @@ class Worker:
     def _after_fork(self) -> None:
         """In a child that a task forked: nothing here may reach the parent's worker any more."""
         self._forked = True
+        self._entries.clear()
+        if self._rest is not None:
+            deque(self._rest, maxlen=0)  # the items that follow are the parent's to run
         self._words = memoryview(bytearray(64)).cast("Q")
         self._end.close()
 

@@ -146,9 +146,8 @@ class Zygote:
             for number, fd in enumerate((stdin, stdout, stderr)):
                 os.dup2(fd, number)
                 os.close(fd)
-            with open(spec_fd, "rb", buffering=0) as file:
-                file.seek(0)
-                spec = file.read()
+            spec = os.pread(spec_fd, os.fstat(spec_fd).st_size, 0)  # its offset is shared by all workers
+            os.close(spec_fd)
             _take(surroundings)
             received.extend(inherited)
             run_worker(Wiring(calls, replies, board, self._lifeline, slot), spec)
