@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from okazja._worker.cpus import cpu_count
     from okazja._engine import Future
+    from okazja._worker.cpus import cpu_count
     from okazja.errors import (
         BadInput,
         ExecutorBroken,

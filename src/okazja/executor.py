@@ -302,8 +302,8 @@ def _start_method(mp_context: Any, max_tasks_per_child: int | None) -> Any:
 def _check_map(
     fn: Callable[..., Any],
     iterables: tuple[Iterable[Any], ...],
-    chunksize: int | None,
-    buffersize: int | None,
+    chunksize: object,
+    buffersize: object,
 ) -> None:
     for name, value in (("chunksize", chunksize), ("buffersize", buffersize)):
         if value is None:
