@@ -164,7 +164,7 @@ class Executor(concurrent.futures.Executor):
         run = self._run(fn, iterables, chunksize=chunksize, buffersize=buffersize)
         run.top_up()
         deadline = None if timeout is None else monotonic() + timeout
-        values = run.values(deadline, self)
+        values = run.values(deadline)
         run.handed_out(values)
         return values
 
@@ -218,7 +218,7 @@ class Executor(concurrent.futures.Executor):
         _check_map(fn, (iterable,), None, None)
         run = self._run(fn, (iterable,), ordered=ordered, keep_items=True)
         run.top_up()
-        outcomes = run.outcomes(self)
+        outcomes = run.outcomes()
         run.handed_out(outcomes)
         return outcomes
 

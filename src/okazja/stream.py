@@ -337,8 +337,8 @@ class Run:
             if left <= 0 or not self._changed.wait(left):
                 raise TimeoutError("the next result was not there in time")
 
-    def values(self, deadline: float | None, owner: object) -> Iterator[Any]:
-        """The values in order; the first error ends them. ``owner`` is kept alive meanwhile."""
+    def values(self, deadline: float | None) -> Iterator[Any]:
+        """The values in order; the first error ends them."""
         for chunk in self.chunks(deadline):
             values, errors = chunk.values or [None], chunk.errors
             if errors:
@@ -356,7 +356,7 @@ class Run:
                 while values:
                     yield values.pop()  # no reference is kept to what the caller has
 
-    def outcomes(self, owner: object) -> Iterator[Outcome[Any, Any]]:
+    def outcomes(self) -> Iterator[Outcome[Any, Any]]:
         """An outcome for every item."""
         for chunk in self.chunks(None):
             items, values = chunk.items or [], chunk.values
@@ -368,7 +368,20 @@ class Run:
 
     def handed_out(self, iterator: Any) -> None:
         """Remember which iterator shows this run, to know whether anybody can still look."""
-        self._iterator = weakref.ref(iterator)
+        self._iterator = weakref.ref(iterator, self._dropped)
+
+    def _dropped(self, _: object) -> None:
+        if self._engine.forgotten:
+            self.forgotten()
+
+    def forgotten(self) -> None:
+        """The executor is gone. As long as somebody holds the iterator, this goes on as before."""
+        if self._can_be_looked_at():
+            return
+        if self.sized:
+            self.finish(wait=False)
+        else:
+            self.abandon()
 
     # --- the end ------------------------------------------------------------------------------------------
 

@@ -41,12 +41,11 @@ log = logging.getLogger("okazja")
 class Run(Protocol):
     """A map or stream that has not drawn all of its input."""
 
-    @property
-    def sized(self) -> bool:
-        """Whether it is known how many items there are."""
-
     def finish(self, *, wait: bool) -> None:
         """Draw what is left of a sized input, and with ``wait`` see it through; give up an unsized one."""
+
+    def forgotten(self) -> None:
+        """The Executor is gone: end, unless somebody can still take results."""
 
     def abandon(self) -> None:
         """Draw no more; what has not begun is cancelled."""
@@ -91,7 +90,7 @@ class Engine:
         self._closing = False  # told to close when nothing is pending
         self._closed = False  # the backend was told
         self._killed = ""  # by which method the workers were ended, if so
-        self._forgotten = False
+        self.forgotten = False
         self._owner = os.getpid()
         backend.open(
             Spec(name=self.name, max_workers=max_workers, board=self.board, **spec_options), self.deliver
@@ -318,10 +317,9 @@ class Engine:
         if _interpreter_exits or os.getpid() != self._owner or self._closing:
             return
         self.accepting = False
-        self._forgotten = True
+        self.forgotten = True
         for run in list(self.runs):
-            if run.sized:
-                run.finish(wait=False)
+            run.forgotten()
         if not self.runs:
             self._closing = True
         self._close_if_done()
@@ -331,7 +329,7 @@ class Engine:
         with self._lock:
             if run in self.runs:
                 self.runs.remove(run)
-            last = self._forgotten and not self.runs
+            last = self.forgotten and not self.runs
         if last:
             self._closing = True
             self._close_if_done()
