@@ -77,6 +77,14 @@ def test_a_file_named_like_another_module_runs_on_processes_too(
     assert Path(str(sys.modules["random"].__file__)).parent != folder
 
 
+def test_a_file_beside_one_named_like_a_standard_module_runs_on_processes(
+    mine: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "random.py").write_text("")
+    assert okazja("run", f"{mine}:square", "--over", "2..3", "--workers", "1") == 0
+    assert capsys.readouterr().out == "2\t4\n3\t9\n"
+
+
 def test_failed_items_are_counted_and_the_first_is_explained(
     mine: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

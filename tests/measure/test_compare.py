@@ -83,6 +83,7 @@ def test_every_way_is_measured_and_serial_is_what_they_are_compared_with() -> No
     assert [row.processes for row in comparison.rows[:3]] == [1, 1, 1]
     assert comparison.rows[1].threads == comparison.rows[0].threads + 1
     assert comparison.rows[3].processes == comparison.rows[4].processes - 1
+    assert comparison.rows[3].threads == comparison.rows[4].threads - 1
     assert str(comparison).splitlines()[0].startswith("spin: ")
     assert str(comparison).splitlines()[-1] == f"Recommended: {comparison.recommendation}"
 

@@ -107,8 +107,11 @@ def show(comparison: Comparison) -> None:
     if not console.is_terminal:
         click.echo(str(comparison))
         return
-    table = Table(title=comparison.title(), title_justify="left", title_style="bold")
+    # No frame: with one space between columns the table fits into 80 characters.
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="underline")
+    console.print(comparison.title(), style="bold", markup=False, highlight=False)
     for number, heading in enumerate(HEADINGS):
+        heading = heading.replace("-up", "-\nup").replace(" ", "\n")
         table.add_column(heading, justify="right" if number else "left", no_wrap=True)
     for row in comparison.rows:
         style = "bold green" if row is comparison.best else "red" if row.error else ""

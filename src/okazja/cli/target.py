@@ -74,9 +74,8 @@ def _function(module: ModuleType, place: str, name: str) -> Callable[[Any], Any]
 
 
 def _load_module(name: str) -> ModuleType:
-    here = str(Path.cwd())
-    if here not in sys.path and "" not in sys.path:
-        sys.path.insert(0, here)  # as `python -m` does; the command `okazja` starts without it
+    if "" not in sys.path:
+        _put_on_path(Path.cwd())  # as `python -m` does; the command `okazja` starts without it
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -91,15 +90,13 @@ def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise BadInput(f"there is no file {str(path)!r} (seen from {Path.cwd()})")
     path = path.resolve()
-    folder, stem = str(path.parent), path.stem
+    stem = path.stem
     if not _is_taken(stem, path):
-        if folder not in sys.path:
-            sys.path.insert(0, folder)  # as for a script; workers get the same sys.path
+        _put_on_path(path.parent)  # workers get the same sys.path
         with _blamed_on(path):
             return importlib.import_module(stem)
     # Another module has this name, so workers would import that one: the file's functions go by value.
-    if folder not in sys.path:
-        sys.path.append(folder)  # last, so that the file doesn't hide the module of its name
+    _put_on_path(path.parent, last=True)  # so that the file doesn't hide the module of its name
     spec = importlib.util.spec_from_file_location(f"okazja_target_{stem.replace('.', '_')}", path)
     assert spec is not None
     loader = spec.loader
@@ -112,6 +109,17 @@ def _load_file(path: Path) -> ModuleType:
 
     cloudpickle.register_pickle_by_value(module)
     return module
+
+
+def _put_on_path(folder: Path, *, last: bool = False) -> None:
+    """Make a folder's modules importable: first, as for a script, unless they would hide standard ones.
+
+    A ``random.py`` at the front would be what NumPy and the workers' own start get for ``import random``.
+    """
+    if str(folder) in sys.path:
+        return
+    hides = any(file.stem in sys.stdlib_module_names for file in folder.glob("*.py"))
+    sys.path.insert(len(sys.path) if last or hides else 0, str(folder))
 
 
 def _is_taken(stem: str, path: Path) -> bool:

@@ -163,7 +163,7 @@ class _Watcher:
         # What was there before belongs to other ways, or to the program that compares.
         self._other_processes = {node.pid for node in before.processes[1:]}
         main_thread = threading.main_thread().native_id
-        self._other_threads = {thread.tid for thread in before.threads if thread.tid != main_thread}
+        self._other_threads = {thread.tid for thread in before.root.threads if thread.tid != main_thread}
         self.processes = self.threads = 0
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="okazja-compare-watcher", daemon=True)
