@@ -138,8 +138,11 @@ class Executor(concurrent.futures.Executor):
                 future.set_running_or_notify_cancel()
                 future.set_exception(error)
                 return future
-        engine.dispatch(call)
-        return future
+        try:
+            engine.dispatch(call)
+            return future
+        finally:
+            del call, future  # the frames of a serial call's exception lead here, see serial.execute
 
     def map(
         self,

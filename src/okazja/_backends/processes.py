@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import sys
@@ -12,7 +13,17 @@ from typing import Any
 
 from okazja._backends.base import Capabilities, Deliver, Spec
 from okazja._backends.launch import ContextLauncher, Exit, Launcher, WorkerProcess, ZygoteLauncher, needs_fork
-from okazja._core.messages import Call, Died, Event, HandedBack, Port, Ready, Reply, StartFailed
+from okazja._core.messages import (
+    BackendFailed,
+    Call,
+    Died,
+    Event,
+    HandedBack,
+    Port,
+    Ready,
+    Reply,
+    StartFailed,
+)
 from okazja._transport.board import CALL, COMMAND, PID
 from okazja._transport.channel import Channel
 from okazja._transport.codec import decode_error
@@ -22,6 +33,8 @@ from okazja._worker.spec import WorkerSpec
 from okazja.errors import NotPicklable
 
 __all__ = ["ProcessBackend"]
+
+log = logging.getLogger("okazja")
 
 _keys = count(1)  # of worker processes, unique in this process
 
@@ -172,6 +185,9 @@ class ProcessBackend:
                 ready = self._poll.poll(pause)
                 pause = self._deliver(*self._hear([fd for fd, _ in ready]))
                 del ready
+        except BaseException as error:  # nobody else would tell those who wait
+            log.critical("the collector of %s failed", self._spec.name, exc_info=error)
+            self._deliver((), [BackendFailed(error)])
         finally:
             self._release()
 

@@ -54,8 +54,11 @@ class SerialBackend:
             words[DONE] += 1
             words[CALL] = outer
             self._deliver([(None, [reply])], ())
-            if reply[1] == RAISED and _is_ctrl_c(reply[2]):
-                raise reply[2]
+            ctrl_c = reply[2] if reply[1] == RAISED and _is_ctrl_c(reply[2]) else None
+            del call, reply  # see execute
+            if ctrl_c is not None:
+                raise ctrl_c
+        del calls
         return ()
 
     def _start(self) -> None:
@@ -102,11 +105,14 @@ def execute(call: Call) -> Reply:
     start = perf_counter()
     try:
         value = checked(call.context.run(call.fn.target, *args, **kwargs))
+        return call, VALUE, value, perf_counter() - start, 1
     except BaseException as error:
-        # Without the frame of this function, which would keep the call and its arguments alive.
         trace = error.__traceback__
         return call, RAISED, error.with_traceback(trace.tb_next if trace else None), perf_counter() - start, 1
-    return call, VALUE, value, perf_counter() - start, 1
+    finally:
+        # The frames of an exception lead to this one: without this it would keep the call, with its
+        # future, and so itself, alive until the next garbage collection.
+        del call, args, kwargs
 
 
 def initializer_failed(error: BaseException) -> ExecutorBroken:

@@ -18,7 +18,9 @@ PATIENCE = 5.0  # seconds; for the zygote to leave by itself at exit
 
 _BOOTSTRAP = (
     "import marshal, socket, sys; main, lifeline = int(sys.argv[1]), int(sys.argv[2]); "
-    "link = socket.socket(fileno=main); sys.path[:] = marshal.loads(link.recv(1 << 20)); link.detach(); "
+    "link = socket.socket(fileno=main); own = marshal.loads(link.recv(1 << 20)); link.detach(); "
+    "at = [i for i, p in enumerate(sys.path) if p.endswith(('site-packages', 'dist-packages'))]; "
+    "at = at[0] if at else len(sys.path); sys.path[at:at] = own; "
     "from okazja._worker.zygote import main as serve; serve(main, lifeline)"
 )
 
@@ -68,12 +70,22 @@ def _start(tether: int) -> tuple[socket.socket, subprocess.Popen[bytes]]:
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # as multiprocessing does
     with theirs:
         process = subprocess.Popen(
-            [sys.executable, *flags, "-c", _BOOTSTRAP, str(theirs.fileno()), str(tether)],
+            [sys.executable, *flags, "-P", "-c", _BOOTSTRAP, str(theirs.fileno()), str(tether)],
             stdin=subprocess.DEVNULL,
             pass_fds=(theirs.fileno(), tether),
         )
-    ours.send(marshal.dumps([entry for entry in sys.path if type(entry) is str]))
+    ours.send(marshal.dumps(_own_folders()))
     return ours, process
+
+
+def _own_folders() -> list[str]:
+    """Where okazja and cloudpickle are. The rest of the import path is for workers alone.
+
+    They stand behind the standard library and before what is installed: a module of the user's that is
+    called like one of the standard library can't stop the zygote, and its okazja is this one.
+    """
+    packages = [sys.modules["okazja"], sys.modules["cloudpickle"]]
+    return [os.path.dirname(os.path.dirname(os.path.abspath(str(package.__file__)))) for package in packages]  # noqa: PTH100, PTH120
 
 
 def _let_go() -> None:

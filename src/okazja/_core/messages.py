@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 __all__ = [
+    "BackendFailed",
     "Call",
     "Died",
     "Event",
@@ -189,4 +190,13 @@ class StartFailed:
         self.error = error
 
 
-Event = Ready | HandedBack | Died | StartFailed
+class BackendFailed:
+    """The backend itself can't go on: a defect, or a want of resources."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+Event = Ready | HandedBack | Died | StartFailed | BackendFailed

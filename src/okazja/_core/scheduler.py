@@ -282,7 +282,9 @@ class Scheduler:
     def _somebody_is_free(self) -> bool:
         if self._unstarted:
             return True
-        return any(not w.held and w.ready and self._has_life(w) for w in map(self.workers.__getitem__, self._idle))
+        return any(
+            not w.held and w.ready and self._has_life(w) for w in map(self.workers.__getitem__, self._idle)
+        )
 
     def drop_backlog(self) -> list[Call]:
         """Give up what was not sent; the caller tells the sinks."""

@@ -9,7 +9,7 @@ from okazja._core.messages import Call, Died
 from okazja._core.scheduler import MAX_START_DEATHS
 from okazja.errors import ExecutorBroken, WorkerDied
 
-__all__ = ["fresh", "start_failed", "worker_died", "workers_die_at_start"]
+__all__ = ["backend_failed", "fresh", "start_failed", "worker_died", "workers_die_at_start"]
 
 
 def worker_died(death: Died, call: Call, killed_by: str) -> WorkerDied:
@@ -36,6 +36,13 @@ def fresh(error: BaseException) -> BaseException:
     copy = ExecutorBroken(*error.args) if type(error) is ExecutorBroken else error
     copy.__cause__ = error.__cause__
     return copy
+
+
+def backend_failed(cause: BaseException) -> ExecutorBroken:
+    """The error for all calls when the backend itself can't go on."""
+    error = ExecutorBroken(f"the executor can't go on: {type(cause).__name__}: {cause}")
+    error.__cause__ = cause
+    return error
 
 
 def start_failed(cause: BaseException) -> ExecutorBroken:

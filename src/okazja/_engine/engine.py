@@ -22,9 +22,19 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from okazja._backends.base import Backend, Spec
-from okazja._core.messages import Call, Died, Event, HandedBack, Port, Ready, Reply, StartFailed
+from okazja._core.messages import (
+    BackendFailed,
+    Call,
+    Died,
+    Event,
+    HandedBack,
+    Port,
+    Ready,
+    Reply,
+    StartFailed,
+)
 from okazja._core.scheduler import Scheduler
-from okazja._engine.deaths import fresh, start_failed, worker_died, workers_die_at_start
+from okazja._engine.deaths import backend_failed, fresh, start_failed, worker_died, workers_die_at_start
 from okazja._transport.board import Board
 from okazja._transport.codec import FunctionTable
 from okazja.errors import ExecutorBroken, ExecutorShutdown
@@ -56,6 +66,9 @@ class _News:
     """What follows from one delivery, to be carried out once the lock is free."""
 
     sends: list[tuple[Port, list[Call]]] = field(default_factory=list)
+    retiring: list[Port] = field(default_factory=list)
+    stuck: list[int] = field(default_factory=list)
+    look_again: bool = False
     settled: list[tuple[Call, Reply]] = field(default_factory=list)
     failed: list[tuple[Call, BaseException]] = field(default_factory=list)
     broken: BaseException | None = None
@@ -117,7 +130,10 @@ class Engine:
     def dispatch(self, call: Call) -> None:
         """Have a call run."""
         if not self._places:
-            self.backend.send(None, (call,))
+            try:
+                self.backend.send(None, (call,))
+            finally:
+                del call  # see serial.execute
             return
         with self._lock:
             if self.broken is not None or self._closed:
@@ -176,28 +192,33 @@ class Engine:
             self._take_note(replies, events, news)
             if news.broken is None:
                 news.sends = [(self._port(slot), calls) for slot, calls in self._scheduler.top_up()]
-            retiring = [self._ports[slot] for slot in self._scheduler.retiring()]
-            stuck, young = self._scheduler.stuck()
+            news.retiring = [port for slot in self._scheduler.retiring() if (port := self._ports[slot])]
+            news.stuck, news.look_again = self._scheduler.stuck()
+        return self._carry_out(news)
+
+    def _carry_out(self, news: _News) -> float | None:
+        """What follows from a delivery. Returns when to deliver again, in seconds."""
         for port, calls in news.sends:  # first of all, have the workers busy
             self._send(port, calls)
-        for retired in retiring:
-            if retired is not None:
-                self.backend.end_worker(retired)
+        for port in news.retiring:
+            self.backend.end_worker(port)
         self._settle(news)
         if news.broken is not None:
             self.break_off(news.broken)
-        if stuck and self._reclaim(stuck):
-            return 0.0  # call again at once: they go to those who have nothing to do
+        came_back, missed = self._reclaim(news.stuck)
+        if came_back:
+            return 0.0  # at once: the calls go to those who have nothing to do
         self._close_if_done()
-        return LOOK_AGAIN if young else None
+        return LOOK_AGAIN if news.look_again or missed else None
 
     def _take_note(
         self, replies: Sequence[tuple[Port | None, Sequence[Reply]]], events: Sequence[Event], news: _News
     ) -> None:
         """Tell the scheduler, with the lock held. What comes from a port that was given up is too late."""
         for event in events:  # hand-backs first: they narrow calls whose replies come with them
-            if isinstance(event, StartFailed):
-                news.broken = news.broken or start_failed(event.error)
+            if isinstance(event, StartFailed | BackendFailed):
+                say = start_failed if isinstance(event, StartFailed) else backend_failed
+                news.broken = news.broken or say(event.error)
             elif not isinstance(event, Died):
                 self._note(event)
         for port, frames in replies:
@@ -212,7 +233,7 @@ class Engine:
             if isinstance(event, Died) and self._ports[event.port.slot] is event.port:
                 news.broken = self._bury(event, news.failed) or news.broken
 
-    def _note(self, event: Event) -> None:
+    def _note(self, event: Ready | HandedBack) -> None:
         port = event.port
         if self._ports[port.slot] is not port:
             return
@@ -251,9 +272,9 @@ class Engine:
         for call, error in news.failed:
             call.sink._fail(call, error)
 
-    def _reclaim(self, slots: Sequence[int]) -> bool:
-        """Get back calls that wait behind a running one. True if some came at once."""
-        some = False
+    def _reclaim(self, slots: Sequence[int]) -> tuple[bool, bool]:
+        """Get back calls that wait behind a running one: whether some came at once, and whether to try again."""
+        some = missed = False
         for slot in slots:
             with self._lock:
                 port, held = self._ports[slot], self._scheduler.workers[slot].held
@@ -266,8 +287,9 @@ class Engine:
                     self._scheduler.take_back(slot, [held[n] for n in numbers if n in held])
                     some = some or bool(numbers)
                     if not asked:
+                        missed = True
                         self._scheduler.ask_again(slot, running)
-        return some
+        return some, missed
 
     # --- the end --------------------------------------------------------------------------------------------
 

@@ -95,9 +95,7 @@ def encode_value(value: Any) -> tuple[int, Any]:
     return PICKLED, pickling.dumps(value, "the result")
 
 
-def encode_values(
-    values: list[Any], mark: Callable[[int], None]
-) -> tuple[int, Any, dict[int, NotPicklable]]:
+def encode_values(values: list[Any], mark: Callable[[int], None]) -> tuple[int, Any, dict[int, NotPicklable]]:
     """Form and body of the results of a chunk, and the errors of those that can't travel.
 
     ``mark`` is told each position before its value is pickled, which may run code of the value's own.

@@ -46,6 +46,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
     def reducer_override(self, obj: Any) -> Any:
         if type(obj) is ContextVar:
             return _reduce_context_var(obj)
+        if type(obj) is _Cached and _goes_by_value(obj):
+            return _cached, (obj.__wrapped__, obj.cache_parameters())
         if type(obj) is _Namespace:
             return _new_namespace, (dict(obj),)
         return super().reducer_override(obj)
@@ -67,6 +69,20 @@ class _Namespaces(dict[int, _Namespace]):
 
     def setdefault(self, key: int, default: Any = None) -> _Namespace:
         return super().setdefault(key, _Namespace())
+
+
+_Cached = type(functools.lru_cache(len))
+
+
+def _goes_by_value(cached: Any) -> bool:
+    """Whether a function with a cache can't be found under its name, which cloudpickle takes for granted."""
+    module = sys.modules.get(cached.__module__)
+    return cached.__module__ == "__main__" or getattr(module, cached.__qualname__, None) is not cached
+
+
+def _cached(function: Any, parameters: dict[str, Any]) -> Any:
+    """The function with an empty cache of the same kind."""
+    return functools.lru_cache(**parameters)(function)
 
 
 _own: dict[str, dict[str, Any]] = {}  # module name → what this worker's initializer has set there

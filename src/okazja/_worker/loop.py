@@ -11,6 +11,7 @@ SIGNAL: to hand back what was not started, and to interrupt the call.
 from __future__ import annotations
 
 import contextvars
+import functools
 import marshal
 import os
 import signal
@@ -149,7 +150,8 @@ class Worker:
             unsent: dict[int, Exception] = {}
             if CoroutineType in set(map(type, values)):
                 _refuse_coroutines(values, unsent)
-            form, body, unpicklable = codec.encode_values(values, lambda position: words.__setitem__(ITEM, lo + position))
+            mark = functools.partial(_mark_item, words, lo)
+            form, body, unpicklable = codec.encode_values(values, mark)
             self._in_task = False
             for position, problem in (unpicklable | unsent).items():
                 errors[lo + position] = codec.encode_error(problem)
@@ -245,6 +247,10 @@ class Worker:
             deque(self._rest, maxlen=0)  # the items that follow are the parent's to run
         self._words = memoryview(bytearray(64)).cast("Q")
         self._end.close()
+
+
+def _mark_item(words: memoryview, lo: int, position: int) -> None:
+    words[ITEM] = lo + position
 
 
 def _refuse_coroutines(values: list[Any], errors: dict[int, Exception]) -> None:
