@@ -86,6 +86,6 @@ def test_the_default_executor_is_asyncios_own_kind(executor: Executor) -> None:
 
     async def main() -> None:
         with pytest.raises(TypeError, match="ThreadPoolExecutor"):
-            asyncio.get_running_loop().set_default_executor(executor)  # type: ignore[arg-type]
+            asyncio.get_running_loop().set_default_executor(executor)
 
     asyncio.run(main())

@@ -7,31 +7,29 @@ from functools import reduce
 from operator import add
 from typing import Any
 
-import dask
-import dask.multiprocessing
-import dask.threaded
 import pytest
 
 from okazja import Executor
 
+dask: Any = pytest.importorskip("dask")
+pytest.importorskip("dask.multiprocessing")
+pytest.importorskip("dask.threaded")
 
-@dask.delayed
+
 def cube(x: int) -> int:
     return x**3
 
 
-@dask.delayed
 def worker_pid(_: int) -> int:
     return os.getpid()
 
 
-@dask.delayed
 def divide(a: int, b: int) -> float:
     return a / b
 
 
 def sum_of_cubes(count: int) -> Any:
-    return reduce(add, [cube(x) for x in range(count)])
+    return reduce(add, [dask.delayed(cube)(x) for x in range(count)])
 
 
 def test_an_executor_is_a_scheduler(executor: Executor) -> None:
@@ -47,18 +45,18 @@ def test_an_executor_is_the_pool_of_a_scheduler(executor: Executor, get: Any) ->
 
 
 def test_graphs_with_shared_parts(executor: Executor) -> None:
-    base = cube(3)
+    base = dask.delayed(cube)(3)
     graph = [base + x for x in range(10)]
     assert dask.compute(*graph, scheduler=executor) == tuple(27 + x for x in range(10))
 
 
 def test_tasks_run_in_the_workers() -> None:
     with Executor("processes", max_workers=2) as executor:
-        pids = dask.compute(*[worker_pid(x) for x in range(8)], scheduler=executor)
+        pids = dask.compute(*[dask.delayed(worker_pid)(x) for x in range(8)], scheduler=executor)
         assert os.getpid() not in pids
 
 
 def test_an_error_of_a_task_comes_out(executor: Executor) -> None:
     with pytest.raises(ZeroDivisionError):
-        divide(1, 0).compute(scheduler=executor)
-    assert divide(1, 4).compute(scheduler=executor) == 0.25
+        dask.delayed(divide)(1, 0).compute(scheduler=executor)
+    assert dask.delayed(divide)(1, 4).compute(scheduler=executor) == 0.25

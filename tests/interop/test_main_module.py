@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 import okazja
 
 # No `if __name__ == "__main__"`; would a worker run the script again, "started" would be printed twice.
-PROGRAM = '''
+PROGRAM = """
 import enum, functools, os
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -81,7 +82,7 @@ with Executor("processes", max_workers=2) as executor:
         raise AssertionError("the error did not come")
     %s
 print("done")
-'''
+"""
 
 CACHED = "assert list(executor.map(cached, range(5))) == [0, 2, 4, 6, 8]"
 
@@ -115,30 +116,20 @@ def test_a_cached_function_of_main(tmp_path: Path, way: str) -> None:
 
 def started(way: str, folder: Path, program: str) -> tuple[list[str], Path, str | None]:
     """The arguments of the interpreter, the folder to start in, and its standard input."""
-    script = folder / "job.py"
-    match way:
-        case "-c":
-            return ["-c", program], folder, None
-        case "stdin":
-            return ["-"], folder, program
-        case "script":
-            script.write_text(program, "utf-8")
-            return [str(script)], folder, None
-        case "-m module":
-            script.write_text(program, "utf-8")
-            return ["-m", "job"], folder, None
-        case "-m package":
-            (folder / "jobs").mkdir()
-            (folder / "jobs" / "__init__.py").touch()
-            (folder / "jobs" / "__main__.py").write_text(program, "utf-8")
-            return ["-m", "jobs"], folder, None
-        case "zip":
-            import zipfile
-
-            with zipfile.ZipFile(folder / "job.zip", "w") as archive:
-                archive.writestr("__main__.py", program)
-            return [str(folder / "job.zip")], folder, None
-        case _:
-            script.write_text(program, "utf-8")
-            runner = "import runpy; runpy.run_path('job.py', run_name='__main__')"
-            return ["-c", runner], folder, None
+    package = folder / "jobs"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    for script in (folder / "job.py", package / "__main__.py"):
+        script.write_text(program, "utf-8")
+    with zipfile.ZipFile(folder / "job.zip", "w") as archive:
+        archive.writestr("__main__.py", program)
+    arguments = {
+        "script": ["job.py"],
+        "-c": ["-c", program],
+        "stdin": ["-"],
+        "-m module": ["-m", "job"],
+        "-m package": ["-m", "jobs"],
+        "zip": ["job.zip"],
+        "runpy": ["-c", "import runpy; runpy.run_path('job.py', run_name='__main__')"],
+    }
+    return arguments[way], folder, program if way == "stdin" else None

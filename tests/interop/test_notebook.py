@@ -28,9 +28,11 @@ CELLS = [
     "assert list(executor.map(Model(3).fit, range(5))) == [0, 3, 6, 9, 12]",
     # Errors show the line of the cell.
     "def broken(n):\n    raise LookupError(f'item {n}')",
-    "import traceback\n"
-    "try:\n    executor.submit(broken, 4).result()\n"
-    "except LookupError as error:\n    shown = ''.join(traceback.format_exception(error))",
+    (
+        "import traceback\n"
+        "try:\n    executor.submit(broken, 4).result()\n"
+        "except LookupError as error:\n    shown = ''.join(traceback.format_exception(error))"
+    ),
     "assert 'item 4' in shown and 'in broken' in shown, shown",
     "assert os.getpid() not in set(executor.map(lambda _: os.getpid(), range(10)))",
     # A notebook's cells may await.

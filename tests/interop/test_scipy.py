@@ -17,11 +17,13 @@ def rastrigin(x: Vector) -> float:
 
 
 def waves(x: float) -> Vector:
-    return np.sin(np.arange(1, 4) * x)
+    values: Vector = np.sin(np.arange(1, 4) * x)
+    return values
 
 
 def bump(points: Vector) -> Vector:
-    return np.exp(-np.sum(points**2, axis=-1))
+    heights: Vector = np.exp(-np.sum(points**2, axis=-1))
+    return heights
 
 
 def test_differential_evolution_takes_the_same_path(executor: Executor) -> None:
@@ -48,7 +50,9 @@ def test_quad_vec_sums_the_same_intervals(executor: Executor) -> None:
     np.testing.assert_allclose(spread, alone, rtol=1e-12)
 
 
-@pytest.mark.skipif(not hasattr(integrate, "cubature"), reason="scipy.integrate.cubature came with SciPy 1.15")
+@pytest.mark.skipif(
+    not hasattr(integrate, "cubature"), reason="scipy.integrate.cubature came with SciPy 1.15"
+)
 def test_cubature_gives_the_same_estimate(executor: Executor) -> None:
     alone = integrate.cubature(bump, [-1, -1], [2, 2])
     spread = integrate.cubature(bump, [-1, -1], [2, 2], workers=executor.map)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import decimal
 import enum
 import fractions
@@ -48,7 +48,7 @@ class Path:
 
 class Row(NamedTuple):
     name: str
-    count: int
+    amount: int
 
 
 Pair = namedtuple("Pair", "left right")  # noqa: PYI024  (both kinds are in use)
@@ -112,7 +112,7 @@ VALUES = [
     OrderedDict(b=1, a=2),
     defaultdict(list, {"k": [1]}),
     deque([1, 2], maxlen=5),
-    datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC),
+    dt.datetime(2026, 1, 2, tzinfo=dt.UTC),
     decimal.Decimal("1.10"),
     fractions.Fraction(1, 3),
     pathlib.PurePosixPath("/a/b"),
