@@ -1,0 +1,190 @@
+# ruff: noqa: D101, D102, D103  (the name of a task says what it does)
+"""The tasks of the checks: functions of a module, so that workers anywhere can import them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Executor
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+from okazja.testing.gate import Address, greet, wait_at
+
+COLOUR: ContextVar[str] = ContextVar("colour", default="none")
+_settings: dict[str, Any] = {}  # of the process that runs the initializer
+
+
+class Thing:
+    """An object that a weak reference can watch."""
+
+    def method(self) -> str:
+        return "method"
+
+
+class Farewell:
+    """Greets a gate when its copy in another process goes away."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self.home = os.getpid()
+
+    def __del__(self) -> None:
+        if os.getpid() != self.home:
+            greet(self.address, "gone")
+
+
+class CustomError(Exception):
+    """Has attributes and arguments to get lost on the way."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message, code)
+        self.code = code
+
+
+class Unpicklable:
+    def __reduce__(self) -> Any:
+        raise TypeError("this object stays where it is")
+
+
+class NotRebuildable(Exception):
+    """Can be pickled; but ``type(error)(*error.args)``, the way back, fails."""
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(first)
+        self.second = second
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def add(left: int, right: int) -> int:
+    return left + right
+
+
+def echo(*args: Any, **kwargs: Any) -> Any:
+    return args, kwargs
+
+
+def identity(value: Any) -> Any:
+    return value
+
+
+def make_thing(_: object = None) -> Thing:
+    return Thing()
+
+
+def type_name(value: object) -> str:
+    return type(value).__name__
+
+
+def pid(_: object = None) -> int:
+    return os.getpid()
+
+
+def worker(_: object = None) -> tuple[int, int]:
+    return os.getpid(), threading.get_ident()
+
+
+def wait_and_return(address: Address, value: Any) -> Any:
+    wait_at(address, str(value))
+    return value
+
+
+def wait_unless_first(address: Address, folder: str, number: int) -> int:
+    """Notes the number; all but 0 wait."""
+    note(folder, number)
+    if number:
+        wait_at(address, str(number))
+    return number
+
+
+def note(folder: str, number: int) -> int:
+    """Leave a file behind: this call ran, in whichever process."""
+    (Path(folder) / f"{number}-{os.getpid()}-{threading.get_ident()}").touch()
+    return number
+
+
+def noted(folder: str) -> list[int]:
+    """The numbers noted so far, sorted."""
+    return sorted(int(path.name.split("-")[0]) for path in Path(folder).iterdir())
+
+
+def fail(message: str = "no luck", code: int = 7) -> None:
+    raise CustomError(message, code)  # this very line is in the traceback
+
+
+def raise_it(error: BaseException) -> None:
+    raise error
+
+
+def raise_kind(kind: type[BaseException]) -> None:
+    raise kind("from the task")
+
+
+def raise_not_rebuildable() -> None:
+    raise NotRebuildable("first", "second")
+
+
+def return_unpicklable() -> Unpicklable:
+    return Unpicklable()
+
+
+def fail_on_three(number: int) -> int:
+    if number == 3:
+        raise CustomError("three", number)
+    return number
+
+
+def divide(left: int, right: int) -> int:
+    return left // right
+
+
+def set_up(value: Any) -> None:
+    """For initializers."""
+    _settings["value"] = value
+
+
+def what_was_set_up(_: object = None) -> Any:
+    return _settings.get("value")
+
+
+def fail_to_set_up() -> None:
+    raise CustomError("the initializer fails", 1)
+
+
+def colour(_: object = None) -> str:
+    return COLOUR.get()
+
+
+def change_colour(new: str) -> str:
+    COLOUR.set(new)
+    return COLOUR.get()
+
+
+def submit_inside(executor: Executor) -> int:
+    return executor.submit(square, 7).result()
+
+
+def pool_inside(make_executor: Any, options: dict[str, Any]) -> list[int]:
+    with make_executor(**options) as executor:
+        return list(executor.map(square, range(5)))
+
+
+def generate() -> Iterator[int]:
+    yield 1
+
+
+async def wait_for_nothing() -> None:
+    pass
+
+
+async def generate_for_nothing() -> AsyncIterator[int]:
+    yield 1
+
+
+def call_wait_unless_first(arguments: tuple[Address, str, int]) -> int:
+    return wait_unless_first(*arguments)
