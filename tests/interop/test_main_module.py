@@ -133,3 +133,37 @@ def started(way: str, folder: Path, program: str) -> tuple[list[str], Path, str 
         "runpy": ["-c", "import runpy; runpy.run_path('job.py', run_name='__main__')"],
     }
     return arguments[way], folder, program if way == "stdin" else None
+
+
+CHILD = """
+import multiprocessing
+from okazja import Executor
+
+class Point:
+    def __init__(self, x):
+        self.x = x
+
+def square(n):
+    return n * n
+
+def child():
+    with Executor("processes", max_workers=2) as executor:
+        assert list(executor.map(square, range(5))) == [0, 1, 4, 9, 16]
+        assert executor.submit(lambda point: point.x, Point(3)).result() == 3
+        assert isinstance(executor.submit(Point, 3).result(), Point)
+    print("done", flush=True)
+
+if __name__ == "__main__":
+    process = multiprocessing.get_context("{method}").Process(target=child)
+    process.start()
+    process.join()
+    print(process.exitcode)
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_a_child_of_multiprocessing(tmp_path: Path, method: str) -> None:
+    """There the main module is called ``__mp_main__``."""
+    script = tmp_path / "job.py"
+    script.write_text(CHILD.format(method=method), "utf-8")
+    assert run([str(script)], tmp_path) == ["done", "0"]
