@@ -167,3 +167,82 @@ def test_a_child_of_multiprocessing(tmp_path: Path, method: str) -> None:
     script = tmp_path / "job.py"
     script.write_text(CHILD.format(method=method), "utf-8")
     assert run([str(script)], tmp_path) == ["done", "0"]
+
+
+AWKWARD = {
+    "slots": """
+class Thing:
+    __slots__ = ("x", "__hidden")
+    def __init__(self, x):
+        self.x = self.__hidden = x
+    def value(self):
+        return self.__hidden
+""",
+    "slots of a dataclass": """
+import dataclasses
+@dataclasses.dataclass(slots=True)
+class Thing:
+    x: int
+    def value(self):
+        return self.x
+""",
+    "cached_property": """
+import functools
+class Thing:
+    def __init__(self, x):
+        self.x = x
+    @functools.cached_property
+    def cached(self):
+        return self.x
+    def value(self):
+        return self.cached
+""",
+    "generic": """
+from typing import Generic, TypeVar
+T = TypeVar("T")
+class Thing(Generic[T]):
+    def __init__(self, x: T):
+        self.x = x
+    def value(self) -> T:
+        return self.x
+""",
+    "abstract": """
+import abc
+class Base(abc.ABC):
+    @abc.abstractmethod
+    def value(self): ...
+class Thing(Base):
+    def __init__(self, x):
+        super().__init__()
+        self.x = x
+    def value(self):
+        return self.x
+""",
+    "metaclass": """
+class Meta(type):
+    def __call__(cls, *args):
+        made = super().__call__(*args)
+        made.mark = True
+        return made
+class Thing(metaclass=Meta):
+    def __init__(self, x):
+        self.x = x
+    def value(self):
+        return self.x
+""",
+}
+
+USE = """
+from okazja import Executor
+with Executor("processes", max_workers=2) as executor:
+    made = executor.submit(Thing, 4).result()
+    assert type(made) is Thing and made.value() == 4
+    assert executor.submit(Thing(5).value).result() == 5
+    assert [type(thing) for thing in executor.map(Thing, range(5))] == [Thing] * 5
+"""
+
+
+@pytest.mark.parametrize("kind", AWKWARD)
+def test_awkward_classes_of_main(tmp_path: Path, kind: str) -> None:
+    """Their instances go there and come back as instances of the class that is here."""
+    assert not run(["-c", AWKWARD[kind] + USE], tmp_path)
