@@ -77,6 +77,7 @@ class RemoteTraceback(Exception):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.text = text
+        self.tb = text  # the name that the standard library's remote traceback has for it
 
     def __str__(self) -> str:
         return f"\n{self.text}"

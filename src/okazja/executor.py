@@ -229,7 +229,7 @@ class Executor(concurrent.futures.Executor):
 
     @property
     def _broken(self) -> BaseException | Literal[False]:
-        return self._engine.broken or False
+        return self._engine.broken or self._engine.backend.broken or False
 
     @property
     def _processes(self) -> dict[int, Any]:

@@ -61,7 +61,19 @@ class Outcome(Generic[T, R]):
 class _Chunk:
     """Consecutive items of the input; the sink of the calls that they travel in."""
 
-    __slots__ = ("base", "bytes", "errors", "items", "left", "run", "seconds", "size", "values", "worker")
+    __slots__ = (
+        "base",
+        "bytes",
+        "errors",
+        "items",
+        "left",
+        "run",
+        "seconds",
+        "sent",
+        "size",
+        "values",
+        "worker",
+    )
 
     def __init__(self, run: Run, base: int, size: int, items: list[Any] | None) -> None:
         self.run = run
@@ -71,7 +83,8 @@ class _Chunk:
         self.items = items  # kept where outcomes are asked for
         self.values: list[Any] | None = None
         self.errors: dict[int, BaseException] = {}  # by position
-        self.bytes = 0
+        self.sent = 0  # bytes of the arguments
+        self.bytes = 0  # of arguments and results
         self.seconds = 0.0
         self.worker = -1
 
@@ -101,7 +114,10 @@ class _Chunk:
     def _take(self, form: int, body: Any, lo: int, hi: int) -> None:
         errors: dict[int, BaseException] = {}
         values = codec.decode_values(form, body, errors)
-        self.bytes += len(body[1]) if form else 0
+        if form:
+            self.bytes += len(body[1])
+        elif values and type(values[0]) in (str, bytes):
+            self.bytes += sum(len(value) for value in values if type(value) in (str, bytes))
         for position, error in errors.items():
             self.errors[lo + position] = error
         if hi - lo == self.size:
@@ -158,6 +174,7 @@ class Run:
         self.closed = False
         self._high = PER_WORKER * engine.max_workers
         self._iterator: weakref.ref[Any] | None = None
+        self._started = False  # somebody has asked for a result
         self._fn, self._context = self._prepare(fn, context_vars)
         engine.runs.append(self)
 
@@ -241,7 +258,9 @@ class Run:
             self._pace.seconds, self._last or 1, self._engine.max_workers, self._remaining
         )
         if bounded and self._buffersize is not None:
-            size = min(size, max(self._buffersize - self._held_items, 1))
+            # Chunks of a part of the buffer, so that the workers go on while the caller takes results.
+            share = self._chunksize or max(self._buffersize // (2 * self._engine.max_workers), 1)
+            size = min(size, share, max(self._buffersize - self._held_items, 1))
         return size
 
     def _dispatch(self, chunk: _Chunk, items: list[Any]) -> None:
@@ -253,9 +272,9 @@ class Run:
             engine.dispatch(call)
             return
         kind, payload, errors = codec.encode_items(items, self._star)
-        chunk.bytes = len(payload)
+        chunk.bytes = chunk.sent = len(payload)
         with self._changed:
-            self._held_bytes += chunk.bytes
+            self._held_bytes += chunk.sent
         lo = 0
         for bad in [*errors, len(items)]:
             if lo < bad:
@@ -279,18 +298,22 @@ class Run:
             if chunk.left:
                 return
             self._pending -= 1
-            self._held_bytes += chunk.bytes
+            self._held_bytes += chunk.bytes - chunk.sent
             if not self._ordered:
                 self._chunks.append(chunk)
+            unseen = self._is_unseen()
             if (
                 not self._ordered
                 or self._pending <= self._high // 2
                 or (self._chunks and self._chunks[0] is chunk)
             ):
                 self._changed.notify_all()
+        if unseen:
+            self._report_unseen()
 
     def chunks(self, deadline: float | None) -> Iterator[_Chunk]:
         """Done chunks, in order or as they come; draws input on the way. Ends with the input's error."""
+        self._started = True
         try:
             while True:
                 self.top_up()
@@ -325,8 +348,9 @@ class Run:
         if not self._chunks or self._chunks[0].left:
             return None
         chunk = self._chunks.popleft()
-        self._held_items -= chunk.size
-        self._held_bytes -= 2 * chunk.bytes
+        if self._buffersize is None:
+            self._held_items -= chunk.size
+        self._held_bytes -= chunk.bytes
         return chunk
 
     def _wait(self, deadline: float | None) -> None:
@@ -349,12 +373,21 @@ class Run:
                         finally:
                             # Break the cycle error → traceback → this frame → error.
                             errors = values = chunk = None  # type: ignore[assignment]
+                    if self._buffersize is not None:
+                        self._took_one()
                     yield values[position]
             else:
                 values.reverse()
                 chunk.values = None
                 while values:
+                    if self._buffersize is not None:
+                        self._took_one()
                     yield values.pop()  # no reference is kept to what the caller has
+
+    def _took_one(self) -> None:
+        """The caller takes a result: with a buffersize, exactly one more item may be drawn."""
+        with self._changed:
+            self._held_items -= 1
 
     def outcomes(self) -> Iterator[Outcome[Any, Any]]:
         """An outcome for every item."""
@@ -373,6 +406,20 @@ class Run:
     def _dropped(self, _: object) -> None:
         if self._engine.forgotten:
             self.forgotten()
+        with self._changed:
+            unseen = self._is_unseen()
+        if unseen:
+            self._report_unseen()
+
+    def _is_unseen(self) -> bool:
+        """Whether all is done and nobody ever looked, nor can any more."""
+        return not (self._started or self._pending or not self._input_ended or self._can_be_looked_at())
+
+    def _report_unseen(self) -> None:
+        self._started = True  # once
+        errors = [error for chunk in self._chunks for error in chunk.errors.values()]
+        if errors:
+            report_lost(errors[0], f"{len(errors)} items of a map failed and nobody looked; the first error")
 
     def forgotten(self) -> None:
         """The executor is gone. As long as somebody holds the iterator, this goes on as before."""
@@ -415,9 +462,7 @@ class Run:
             failures += len(chunk.errors)
             first = first or next(iter(chunk.errors.values()), None)
         if first is not None:
-            report_lost(
-                first, f"{failures} items of a map failed and nobody looked at its results; the first error"
-            )
+            report_lost(first, f"{failures} items of a map failed and nobody looked; the first error")
 
     def abandon(self) -> None:
         """Draw no more. What is on its way is waited for or cancelled by the engine."""

@@ -85,7 +85,7 @@ class Scheduler:
         for _ in range(min(LOOKS, len(self.workers))):
             self._next_look = (self._next_look + 1) % len(self.workers)
             worker = self.workers[self._next_look]
-            if len(worker.held) < credit and self._has_life(worker):
+            if len(worker.held) < credit and self._takes_more(worker):
                 return worker.slot
         return None
 
@@ -100,6 +100,10 @@ class Scheduler:
 
     def _has_life(self, worker: _Worker) -> bool:
         return worker.alive and (self._max_items is None or worker.taken < self._max_items)
+
+    def _takes_more(self, worker: _Worker) -> bool:
+        """Whether calls may wait behind the running one: it has not kept others waiting before."""
+        return self._has_life(worker) and (not worker.asked or next(iter(worker.held), 0) != worker.asked)
 
     def _cut_to_life(self, worker: _Worker, call: Call) -> None:
         """Leave the items of a chunk that this process may not run any more to another."""
@@ -131,7 +135,7 @@ class Scheduler:
                 self._list_if_idle(self.workers[slot])
         if self.backlog:
             credit = self.backlog[0].fn.timing.credit
-            short = [w for w in self.workers if len(w.held) <= credit // 2 and self._has_life(w)]
+            short = [w for w in self.workers if len(w.held) <= credit // 2 and self._takes_more(w)]
             for position, worker in enumerate(short):
                 share = -(-len(self.backlog) // (len(short) - position))
                 self._fill(worker.slot, min(credit - len(worker.held), share), sends)

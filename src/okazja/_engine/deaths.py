@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 
 from okazja._core.messages import Call, Died
@@ -46,7 +45,6 @@ def backend_failed(cause: BaseException) -> ExecutorBroken:
 
 
 def start_failed(cause: BaseException) -> ExecutorBroken:
-    logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=cause)
     error = ExecutorBroken(f"the initializer failed, so no call can run: {type(cause).__name__}: {cause}")
     error.__cause__ = cause
     return error

@@ -111,8 +111,9 @@ def loads(data: Any) -> Any:
 
 def _reduce_context_var(var: ContextVar[Any]) -> Any:
     """A context variable travels as the attribute of a module that holds it, or else by name."""
+    main = sys.modules.get("__main__")  # multiprocessing gives it a second name
     for module_name, module in list(sys.modules.items()):
-        if module_name == "__main__" or not isinstance(module, types.ModuleType):
+        if module is main or not isinstance(module, types.ModuleType):
             continue
         for name, value in list(vars(module).items()):
             if value is var:
@@ -212,18 +213,24 @@ def _can_pickle(value: Any) -> bool:
 
 
 def _parts(value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, BaseException):
+        yield from ((f".args[{position}]", part) for position, part in enumerate(value.args))
     if isinstance(value, (list, tuple)):
         yield from ((f"[{position}]", part) for position, part in enumerate(value))
     elif isinstance(value, dict):
         yield from ((f"[{key!r}]", part) for key, part in value.items())
+    elif isinstance(value, (set, frozenset)):
+        yield from ((f" containing {part!r}", part) for part in value)
     elif isinstance(value, functools.partial):
         yield from ((".func", value.func), (".args", value.args), (".keywords", value.keywords))
     elif isinstance(value, types.MethodType):
         yield ".__self__", value.__self__
     elif isinstance(value, types.FunctionType):
         yield from ((f" closing over {name}", part) for name, part in _captured(value))
-    elif hasattr(value, "__dict__"):
-        yield from ((f".{name}", part) for name, part in vars(value).items())
+    else:
+        yield from ((f".{name}", part) for name, part in getattr(value, "__dict__", {}).items())
+        slots = [name for owner in type(value).__mro__ for name in getattr(owner, "__slots__", ())]
+        yield from ((f".{name}", getattr(value, name)) for name in slots if hasattr(value, name))
 
 
 def _captured(function: types.FunctionType) -> Iterator[tuple[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import signal
 import sys
@@ -96,6 +97,8 @@ def _prepare(worker: Worker, spec: WorkerSpec | bytes) -> bool:
         if spec.initializer is not None:
             _initialize(spec.initializer, spec.initargs)
     except BaseException as error:
+        # As the standard library's workers do: here the initializer may have set up logging.
+        logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=True)
         worker.failed(error)
         return False
     return True

@@ -120,7 +120,7 @@ class Worker:
             fn = self._load(function)
             args, kwargs = pickling.loads(payload) if kind else (payload, {})
             if context is not None:
-                fn = _Inside(_context(context).run, fn)
+                fn = _Inside(_context(context), fn)
             value = fn(*args, **kwargs)
             form, body = codec.encode_value(checked(value))
             self._in_task = False
@@ -141,7 +141,7 @@ class Worker:
             self._enter_task()
             fn = self._load(function)
             if context is not None:
-                fn = _Inside(_context(context).run, fn)
+                fn = _Inside(_context(context), fn)
             self._rest = rest = enumerate(_items(kind, payload)[lo:hi], lo)
             if self._asked:
                 self._hand_back()  # asked before there was a rest to give
@@ -263,15 +263,14 @@ def _refuse_coroutines(values: list[Any], errors: dict[int, Exception]) -> None:
 
 
 class _Inside:
-    """A function that runs in a context of its own for each chunk."""
+    """A function, each call of which has its own copy of a context."""
 
-    def __init__(self, run: Callable[..., Any], fn: Callable[..., Any]) -> None:
-        self._run = run
+    def __init__(self, context: contextvars.Context, fn: Callable[..., Any]) -> None:
+        self._context = context
         self._fn = fn
-        self.__qualname__ = name_of(fn)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._run(self._fn, *args, **kwargs)
+        return self._context.copy().run(self._fn, *args, **kwargs)
 
 
 def _context(pickled: bytes) -> contextvars.Context:

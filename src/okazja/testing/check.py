@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal
 
-__all__ = ["Check", "MakeExecutor", "Traits", "collect", "needs"]
+__all__ = ["Check", "MakeExecutor", "Maker", "Traits", "caught", "collect", "needs"]
 
 MakeExecutor = Callable[..., Any]  # an Executor; what has no static type is what this kit is to find out
 
@@ -90,4 +90,13 @@ def collect(chapter: ModuleType, make_executor: MakeExecutor, traits: Traits) ->
     for name, function in vars(chapter).items():
         if name.startswith("check_") and function.__dict__.get("concerns", lambda _: True)(traits):
             title = f"{chapter.__name__.rpartition('.')[2]}: {name.removeprefix('check_').replace('_', ' ')}"
-            yield Check(title, " ".join(function.__doc__.split()), function, maker)
+            yield Check(title, " ".join((function.__doc__ or "").split()), function, maker)
+
+
+def caught(call: Callable[..., object], *args: Any) -> BaseException | None:
+    """What a call raises, for a check to look at."""
+    try:
+        call(*args)
+    except BaseException as error:
+        return error
+    return None

@@ -6,8 +6,7 @@ from concurrent.futures import BrokenExecutor
 from typing import Any
 
 from okazja.testing import tasks
-from okazja.testing.check import Maker, needs
-from okazja.testing.futures import caught
+from okazja.testing.check import Maker, caught, needs
 from okazja.testing.gate import PATIENCE
 
 

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 
 from okazja.testing import tasks
-from okazja.testing.check import Maker, Traits, needs
-from okazja.testing.futures import caught
+from okazja.testing.check import Maker, Traits, caught, needs
 from okazja.testing.gate import PATIENCE, Gate
 
 

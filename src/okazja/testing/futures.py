@@ -6,11 +6,13 @@ import asyncio
 import concurrent.futures
 import threading
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 from okazja.testing import tasks
-from okazja.testing.check import Maker, needs
+from okazja.testing.check import Maker, caught, needs
 from okazja.testing.gate import PATIENCE, Gate
+from okazja.testing.reports import Reports
 
 
 def check_result_of_a_call(make: Maker) -> None:
@@ -65,16 +67,21 @@ def check_callbacks(make: Maker) -> None:
         called.append(("early", future))
         done.set()
 
-    with make() as executor, Gate() as gate:
+    def bad(_: object) -> None:
+        raise LookupError("from the callback")
+
+    with Reports("concurrent.futures") as reports, make() as executor, Gate() as gate:
         if make.traits.concurrent:
             future = executor.submit(tasks.wait_and_return, gate.address, 1)
         else:
             future = executor.submit(tasks.identity, 1)
+        future.add_done_callback(bad)
         future.add_done_callback(early)
         gate.open()
         assert done.wait(PATIENCE), "the callback was not called"
         future.add_done_callback(lambda late: called.append(("late", late)))
     assert called == [("early", future), ("late", future)]
+    assert len(reports.texts) == 1
 
 
 def check_wait_and_as_completed(make: Maker) -> None:
@@ -150,6 +157,27 @@ def check_cancel(make: Maker) -> None:
 
 
 @needs(lambda traits: traits.extended)
+def check_function_is_taken_as_it_is(make: Maker) -> None:
+    """Each ``submit`` and ``map`` takes a function with the values that it refers to then, not earlier ones."""
+    with make(max_workers=1) as executor:
+        for number in range(3):
+            function = _adding(number)
+            assert executor.submit(function, 10).result(PATIENCE) == 10 + number
+            assert list(executor.map(function, [20, 30])) == [20 + number, 30 + number]
+        counter = 0
+
+        def counted() -> int:
+            return counter
+
+        for counter in range(3):
+            assert executor.submit(counted).result(PATIENCE) == counter
+
+
+def _adding(amount: int) -> Callable[[int], int]:
+    return lambda number: number + amount
+
+
+@needs(lambda traits: traits.extended)
 def check_await(make: Maker) -> None:
     """A future can be awaited: for its result, and for its error."""
 
@@ -222,12 +250,3 @@ def raised_by(future: concurrent.futures.Future[Any]) -> Any:
     error = caught(future.result, PATIENCE)
     assert error is not None, "result() raised nothing"
     return error
-
-
-def caught(call: Any, *args: Any) -> BaseException | None:
-    """What a call raises."""
-    try:
-        call(*args)
-    except BaseException as error:
-        return error
-    return None

@@ -118,6 +118,18 @@ def _map_over(executor: Any) -> Watch:
     return Watch(function)
 
 
+def check_initargs_are_let_go(make: Maker) -> None:
+    """After ``shutdown`` nothing keeps the arguments of the initializer, which may be queues and locks."""
+    thing = tasks.Thing()
+    watch = Watch(thing)
+    executor = make(initializer=tasks.set_up, initargs=(thing,))
+    del thing
+    assert executor.submit(tasks.set_up, None).result(PATIENCE) is None  # lets go of it in this process
+    executor.shutdown()
+    del executor
+    watch.see_it_gone("an argument of the initializer")
+
+
 def check_exceptions_are_let_go(make: Maker) -> None:
     """An exception that was raised to the caller is kept by nothing but its future: no cycle through its frames."""
     with make() as executor:

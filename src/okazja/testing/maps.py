@@ -11,8 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from okazja.testing import tasks
-from okazja.testing.check import Maker, needs
-from okazja.testing.futures import caught
+from okazja.testing.check import Maker, caught, needs
 from okazja.testing.gate import Gate
 
 MOST_DRAWN = 1 << 17  # items of an endless input that may be drawn ahead of the one result asked for
@@ -178,6 +177,14 @@ def check_keeps_no_results(make: Maker) -> None:
             if watch() is not None:
                 gc.collect()
             assert watch() is None
+
+
+def check_base_exceptions(make: Maker) -> None:
+    """SystemExit and KeyboardInterrupt from an item are raised in its place; the executor goes on."""
+    with make() as executor:
+        for kind in (SystemExit, KeyboardInterrupt):
+            assert type(caught(list, executor.map(tasks.raise_kind, [kind]))) is kind
+        assert list(executor.map(tasks.square, [3])) == [9]
 
 
 def check_maps_side_by_side(make: Maker) -> None:

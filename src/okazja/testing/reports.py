@@ -8,24 +8,23 @@ from types import TracebackType
 from typing import Self
 
 from okazja.testing import tasks
-from okazja.testing.check import Maker, needs
-from okazja.testing.futures import caught
+from okazja.testing.check import Maker, caught, needs
 from okazja.testing.gate import PATIENCE
 
 
 class Reports(logging.Handler):
-    """What the logger ``okazja`` says inside the block, instead of where it says it otherwise."""
+    """What a logger says inside the block, instead of where it says it otherwise."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "okazja") -> None:
         super().__init__(logging.ERROR)
         self.texts: list[str] = []
+        self.logger = logging.getLogger(name)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep the record, as text with its traceback."""
         self.texts.append(logging.Formatter().format(record))
 
     def __enter__(self) -> Self:
-        self.logger = logging.getLogger("okazja")
         self._before = self.logger.propagate
         self.logger.propagate = False
         self.logger.addHandler(self)

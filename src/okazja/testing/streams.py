@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor
 from tempfile import TemporaryDirectory
 
 from okazja.testing import tasks
-from okazja.testing.check import Maker, Traits, needs
-from okazja.testing.futures import caught
+from okazja.testing.check import Maker, Traits, caught, needs
 from okazja.testing.gate import Gate
 from okazja.testing.maps import MOST_DRAWN, Counter
 
@@ -100,3 +100,13 @@ def check_item_that_can_not_travel(make: Maker) -> None:
         outcomes = list(executor.stream(tasks.identity, items, ordered=True))
     assert [outcome.ok for outcome in outcomes] == [True, True, False, True, True] * 20
     assert [outcome.value for outcome in outcomes if outcome.ok] == [1, 2, 4, 5] * 20
+
+
+@needs(lambda traits: traits.streams and not traits.shares_memory)
+def check_item_that_ends_its_worker(make: Maker) -> None:
+    """Where an item ends its worker process, it alone fails, with BrokenExecutor; the others have their results."""
+    with make() as executor:
+        outcomes = list(executor.stream(tasks.die_on_three, [1, 2, 3, 4, 5] * 3, ordered=True))
+        assert [outcome.ok for outcome in outcomes] == [True, True, False, True, True] * 3
+        assert all(isinstance(outcome.error, BrokenExecutor) for outcome in outcomes if not outcome.ok)
+        assert executor.submit(tasks.square, 3).result() == 9

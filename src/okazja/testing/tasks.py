@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Executor
 from contextvars import ContextVar
 from pathlib import Path
+from tempfile import mkstemp
 from typing import Any
 
 from okazja.testing.gate import Address, greet, wait_at
@@ -85,10 +85,6 @@ def pid(_: object = None) -> int:
     return os.getpid()
 
 
-def worker(_: object = None) -> tuple[int, int]:
-    return os.getpid(), threading.get_ident()
-
-
 def wait_and_return(address: Address, value: Any) -> Any:
     wait_at(address, str(value))
     return value
@@ -103,13 +99,14 @@ def wait_unless_first(address: Address, folder: str, number: int) -> int:
 
 
 def note(folder: str, number: int) -> int:
-    """Leave a file behind: this call ran, in whichever process."""
-    (Path(folder) / f"{number}-{os.getpid()}-{threading.get_ident()}").touch()
+    """Leave a file behind, one for each time that this runs, in whichever process."""
+    file, _ = mkstemp(prefix=f"{number}-", dir=folder)
+    os.close(file)
     return number
 
 
 def noted(folder: str) -> list[int]:
-    """The numbers noted so far, sorted."""
+    """The numbers noted so far, sorted; one that ran twice is there twice."""
     return sorted(int(path.name.split("-")[0]) for path in Path(folder).iterdir())
 
 
@@ -139,8 +136,10 @@ def fail_on_three(number: int) -> int:
     return number
 
 
-def divide(left: int, right: int) -> int:
-    return left // right
+def die_on_three(number: int) -> int:
+    if number == 3:
+        os._exit(5)
+    return number
 
 
 def set_up(value: Any) -> None:
