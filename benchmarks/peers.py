@@ -111,24 +111,25 @@ def pebble(workers: int) -> Iterator[Pool]:
 
 @contextmanager
 def bare_pipe(_: int) -> Iterator[Pool]:
-    """The limit of the machine: a pipe to one process that sends back what it gets."""
+    """The limit of the machine: a pipe to one process, and a pipe back."""
     context = multiprocessing.get_context("fork")
-    here, there = context.Pipe()
-    process = context.Process(target=answer, args=(there,), daemon=True)
+    calls, send_calls = context.Pipe(duplex=False)
+    replies, send_replies = context.Pipe(duplex=False)
+    process = context.Process(target=answer, args=(calls, send_replies), daemon=True)
     process.start()
 
     def submit(*_: object) -> Wait:
-        here.send_bytes(b"x" * 32)
-        return here.recv_bytes
+        send_calls.send_bytes(b"x" * 32)
+        return replies.recv_bytes
 
     yield Pool(submit, map)
-    here.send_bytes(b"")
+    send_calls.send_bytes(b"")
     process.join()
 
 
-def answer(there: Connection) -> None:
-    while message := there.recv_bytes():
-        there.send_bytes(message)
+def answer(calls: Connection, send_replies: Connection) -> None:
+    while message := calls.recv_bytes():
+        send_replies.send_bytes(message)
 
 
 def fork_pool(workers: int) -> Executor:

@@ -24,11 +24,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     rows = [row for row in ROWS if not options.rows or row.name in options.rows]
     tables = [Table(row, max(int(row.size * options.scale), 1)) for row in rows]
-    about = machine(peers_of(rows, options.peers))
+    about = machine(peers_of(rows, options.peer))
     for key, value in about.items():
         print(f"{key}: {value}")
     for table in tables:
-        for peer in peers_of([table.row], options.peers):
+        for peer in peers_of([table.row], options.peer):
             table.figures[peer] = []
     for number in range(options.rounds):
         for table, peer in cells(tables, backwards=number % 2 == 1):
@@ -50,7 +50,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"default: all of {', '.join(names)}")
     parser.add_argument(
-        "--peers", nargs="+", choices=list(PEERS), metavar="PEER", help="these alone, and okazja"
+        "--peer",
+        action="append",
+        choices=list(PEERS),
+        metavar="PEER",
+        help=f"may be repeated: these alone, and okazja; default: all of {', '.join(PEERS)}",
     )
     parser.add_argument("--rounds", type=int, default=5, help="how often everything is measured (default: 5)")
     parser.add_argument(
