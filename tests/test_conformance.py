@@ -5,28 +5,34 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 import okazja
 from okazja.testing import Check, MakeExecutor, Traits, checks_for
 
+LOCAL = Traits(shares_memory=True, contextvars="all")
 PROCESSES = Traits(contextvars="named", chunks=True)
 
+
+def okazja_executor(backend: str, **options: Any) -> MakeExecutor:
+    return functools.partial(okazja.Executor, backend, **options)
+
+
 KINDS: dict[str, tuple[MakeExecutor, Traits]] = {
-    "serial": (
-        functools.partial(okazja.Executor, "serial"),
-        Traits(concurrent=False, shares_memory=True, contextvars="all"),
+    "serial": (okazja_executor("serial"), replace(LOCAL, concurrent=False)),
+    "threads": (okazja_executor("threads"), LOCAL),
+    "processes": (okazja_executor("processes"), PROCESSES),
+    "fork": (okazja_executor("processes", mp_context="fork"), PROCESSES),
+    "spawn": (okazja_executor("processes", mp_context="spawn"), PROCESSES),
+    # multiprocessing waits for the server as for a child of its own, which it is not in the child of a fork
+    "forkserver": (okazja_executor("processes", mp_context="forkserver"), replace(PROCESSES, forks=False)),
+    "ThreadPoolExecutor": (
+        ThreadPoolExecutor,
+        replace(LOCAL, contextvars="none", streams=False, extended=False),
     ),
-    "threads": (
-        functools.partial(okazja.Executor, "threads"),
-        Traits(shares_memory=True, contextvars="all"),
-    ),
-    "processes": (functools.partial(okazja.Executor, "processes"), PROCESSES),
-    "fork": (functools.partial(okazja.Executor, "processes", mp_context="fork"), PROCESSES),
-    "spawn": (functools.partial(okazja.Executor, "processes", mp_context="spawn"), PROCESSES),
-    "forkserver": (functools.partial(okazja.Executor, "processes", mp_context="forkserver"), PROCESSES),
-    "ThreadPoolExecutor": (ThreadPoolExecutor, Traits(shares_memory=True, streams=False, extended=False)),
 }
 
 

@@ -23,6 +23,7 @@ class Traits:
     contextvars: whose values tasks see: ``"all"`` of the submitter's variables, those ``"named"`` by the parameter
     ``context`` of the executor, or ``"none"``.
     chunks: ``map`` sends several items at once.
+    forks: a child of ``os.fork`` can make an executor of its own; multiprocessing's "forkserver" can't.
     streams: has ``stream``.
     extended: keeps what okazja promises beyond the standard library: futures that can be awaited, lazy ``map``,
     arity checked at the call of ``map``, lost errors reported, tasks that can't be tasks refused. Without it, what
@@ -33,6 +34,7 @@ class Traits:
     shares_memory: bool = False
     contextvars: Literal["all", "named", "none"] = "none"
     chunks: bool = False
+    forks: bool = True
     streams: bool = True
     extended: bool = True
 

@@ -26,10 +26,10 @@ def check_child_of_a_fork(make: Maker) -> None:
         assert executor.submit(tasks.square, 3).result(PATIENCE) == 9
 
 
-@needs(_can_fork)
+@needs(lambda traits: traits.forks and _can_fork(traits))
 def check_new_executor_in_the_child(make: Maker) -> None:
     """In the child a new executor works, while the parent's has calls running; these are done as ever."""
-    with Gate() as gate, make() as executor:
+    with make() as executor, Gate() as gate:
         if make.traits.concurrent:
             running = executor.submit(tasks.wait_and_return, gate.address, 5)
             gate.arrivals(1)

@@ -143,7 +143,7 @@ def check_bad_chunksize(make: Maker) -> None:
 def check_closed_iterator_cancels_the_rest(make: Maker) -> None:
     """Of a map whose iterator was started and is closed or dropped, what has not begun never runs."""
     for closed in (True, False):
-        with TemporaryDirectory() as folder, Gate() as gate, make(max_workers=2) as executor:
+        with TemporaryDirectory() as folder, make(max_workers=2) as executor, Gate() as gate:
             results = executor.map(
                 tasks.wait_unless_first, itertools.repeat(gate.address, 200), [folder] * 200, range(200)
             )
