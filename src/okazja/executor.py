@@ -104,6 +104,11 @@ class Executor(concurrent.futures.Executor):
         """The backend's name."""
         return self._engine.backend_name
 
+    @property
+    def max_workers(self) -> int:
+        """How many workers run at once, at most."""
+        return self._max_workers
+
     def __repr__(self) -> str:
         state = "broken" if self._engine.broken else "" if self._engine.accepting else "shut down"
         return (

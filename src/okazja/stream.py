@@ -452,7 +452,7 @@ class Run:
             self.top_up(bounded=False) if self._can_be_looked_at() else self._drain()
 
     def _can_be_looked_at(self) -> bool:
-        return self._iterator is not None and self._iterator() is not None
+        return self._iterator is None or self._iterator() is not None
 
     def _drain(self) -> None:
         """Nobody can look at the results any more: run the rest in bounded memory, report a failure."""

@@ -95,7 +95,9 @@ def encode_value(value: Any) -> tuple[int, Any]:
     return PICKLED, pickling.dumps(value, "the result")
 
 
-def encode_values(values: list[Any], mark: Callable[[int], None]) -> tuple[int, Any, dict[int, NotPicklable]]:
+def encode_values(
+    values: list[Any], mark: Callable[[int], None] | None = None
+) -> tuple[int, Any, dict[int, NotPicklable]]:
     """Form and body of the results of a chunk, and the errors of those that can't travel.
 
     ``mark`` is told each position before its value is pickled, which may run code of the value's own.
@@ -210,7 +212,7 @@ class FunctionTable:
         """The pickled reference to ``fn``, empty if it has to go by value."""
         module_name = getattr(fn, "__module__", None)
         name = getattr(fn, "__qualname__", None)
-        if not isinstance(module_name, str) or not isinstance(name, str) or module_name == "__main__":
+        if not isinstance(module_name, str) or not isinstance(name, str) or module_name in pickling.MAIN:
             return b""
         if "." in name or getattr(sys.modules.get(module_name), name, None) is not fn:
             return b""

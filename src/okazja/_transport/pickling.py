@@ -15,7 +15,7 @@ import sys
 import types
 from collections import ChainMap
 from collections.abc import Callable, Iterator
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from typing import Any
 
 import cloudpickle
@@ -29,6 +29,14 @@ LIMIT = (1 << 31) - (1 << 10)  # bytes; what one marshalled object may hold
 
 _DEPTH = 6  # of attributes, in the search for the part that can't be pickled
 _TRIES = 300  # parts looked at in that search
+
+
+# The script that runs. In a child that multiprocessing spawned it has the second name, which cloudpickle
+# has to be told of.
+MAIN = ("__main__", "__mp_main__")
+
+if "__mp_main__" in sys.modules:
+    cloudpickle.register_pickle_by_value(sys.modules["__mp_main__"])
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
@@ -46,11 +54,16 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
     def reducer_override(self, obj: Any) -> Any:
         if type(obj) is ContextVar:
             return _reduce_context_var(obj)
+        if type(obj) is functools.cached_property:  # holds a lock before CPython 3.12
+            return _cached_property, (obj.func, obj.attrname)
         if type(obj) is _Cached and _goes_by_value(obj):
             return _cached, (obj.__wrapped__, obj.cache_parameters())
         if type(obj) is _Namespace:
             return _new_namespace, (dict(obj),)
-        return super().reducer_override(obj)
+        reduced = super().reducer_override(obj)
+        if isinstance(obj, type) and type(reduced) is tuple and "__slots__" in vars(obj):
+            _keep_slots(obj, reduced)
+        return reduced
 
 
 # --- globals of functions that go by value ------------------------------------------------------------
@@ -69,6 +82,26 @@ class _Namespaces(dict[int, _Namespace]):
 
     def setdefault(self, key: int, default: Any = None) -> _Namespace:
         return super().setdefault(key, _Namespace())
+
+
+def _keep_slots(cls: type, reduced: tuple[Any, ...]) -> None:
+    """Have a class that goes by value rebuilt with its slots, which cloudpickle 3.1 leaves out.
+
+    Without them its instances get a ``__dict__`` in the worker and can't come back as what they were.
+    """
+    maker, arguments, state = reduced[:3]
+    if maker is cloudpickle.cloudpickle._make_skeleton_class and isinstance(arguments[3], dict):
+        arguments[3]["__slots__"] = vars(cls)["__slots__"]
+        attributes = state[0]
+        for name, value in list(attributes.items()):
+            if type(value) is types.MemberDescriptorType:
+                del attributes[name]
+
+
+def _cached_property(function: Any, name: str) -> Any:
+    made = functools.cached_property(function)
+    made.attrname = name
+    return made
 
 
 _Cached = type(functools.lru_cache(len))
@@ -118,7 +151,11 @@ def _reduce_context_var(var: ContextVar[Any]) -> Any:
         for name, value in list(vars(module).items()):
             if value is var:
                 return _module_attribute, (module_name, name)
-    return _named_context_var, (var.name,)
+    try:
+        default = Context().run(var.get)  # what it gives where nobody has set it
+    except LookupError:
+        return _named_context_var, (var.name,)
+    return _named_context_var, (var.name, default)
 
 
 def _module_attribute(module: str, name: str) -> Any:
@@ -126,10 +163,16 @@ def _module_attribute(module: str, name: str) -> Any:
     return getattr(sys.modules[module], name)
 
 
-@functools.cache
-def _named_context_var(name: str) -> ContextVar[Any]:
+_named_vars: dict[str, ContextVar[Any]] = {}
+
+
+def _named_context_var(name: str, *default: Any) -> ContextVar[Any]:
     """The variable of this name in this worker; variables are made once and never freed."""
-    return ContextVar(name)
+    var = _named_vars.get(name)
+    if var is None:
+        var = ContextVar(name, default=default[0]) if default else ContextVar(name)
+        _named_vars[name] = var
+    return var
 
 
 def dumps(value: Any, name: str) -> bytes:
