@@ -198,6 +198,13 @@ class Executor(concurrent.futures.Executor):
         """
         self._engine.shutdown(wait=wait, cancel_futures=cancel_futures)
 
+    def __exit__(self, exc_type: type[BaseException] | None, *exc_info: object) -> Literal[False]:
+        if exc_type is not None and issubclass(exc_type, KeyboardInterrupt):
+            self._engine.interrupt()
+        else:
+            self.shutdown(wait=True)
+        return False
+
     def terminate_workers(self) -> None:
         """End all worker processes with SIGTERM, now. What they ran, and what waits, fails as in a broken pool."""
         self._end_workers(signal.SIGTERM, "terminate_workers")

@@ -476,11 +476,14 @@ class Run:
     def close(self) -> None:
         """The caller wants no more: what has not begun never will."""
         with self._changed:
+            early = not self.closed and bool(self._pending)
             self.closed = True
             self._input_ended = True
             self._chunks.clear()
             self._changed.notify_all()
         self._engine.run_ended(self)
+        if early:
+            self._engine.release(self)
 
 
 def context_values(context_vars: Iterable[Any]) -> list[tuple[Any, Any]]:

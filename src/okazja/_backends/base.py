@@ -60,6 +60,9 @@ class Backend(Protocol):
         thought to keep it busy; the flag says that it does and that the worker was asked.
         """
 
+    def interrupt(self, port: Port, running: int) -> None:
+        """Have the running call end with an exception, where calls are placed."""
+
     def drop(self) -> list[Call]:
         """Give up calls that have not begun, where the backend places calls itself."""
 
@@ -69,8 +72,8 @@ class Backend(Protocol):
     def close(self, signal: int | None) -> None:
         """Let all workers exit once they have run what they were sent, or send them ``signal``. Never waits."""
 
-    def join(self) -> None:
-        """Wait until everything that ``close`` asked for has happened."""
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until everything that ``close`` asked for has happened, ``timeout`` seconds at most; True if it has."""
 
     def abandon(self) -> None:
         """In a child of a fork: nothing of this is the child's. Forget threads and processes."""

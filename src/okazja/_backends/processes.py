@@ -8,6 +8,7 @@ import select
 import sys
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -24,11 +25,11 @@ from okazja._core.messages import (
     Reply,
     StartFailed,
 )
-from okazja._transport.board import CALL, COMMAND, PID
+from okazja._transport.board import CALL, COMMAND, PID, TARGET
 from okazja._transport.channel import Channel
 from okazja._transport.codec import decode_error
 from okazja._worker.cpus import share_of_cpus
-from okazja._worker.loop import BACK, HAND_BACK, READY, SIGNAL
+from okazja._worker.loop import BACK, HAND_BACK, INTERRUPT, READY, SIGNAL
 from okazja._worker.spec import WorkerSpec
 from okazja.errors import NotPicklable
 
@@ -97,7 +98,13 @@ class ProcessBackend:
         self._poll.register(port.channel.replies, select.EPOLLIN)
         board = self._spec.board.fd
         assert board is not None
-        self._launcher.launch(port, board)
+        try:
+            self._launcher.launch(port, board)
+        except BaseException:
+            del self._ports[port.channel.replies]
+            port.channel.close()
+            port.release()
+            raise
         self._watch()
         if self._closing and self._signal is not None:
             port.send_signal(self._signal)
@@ -110,8 +117,11 @@ class ProcessBackend:
                 self._poll.unregister(fd)
             except OSError:
                 pass  # it was closed, which unregisters it
-        for fd in wanted - self._watched:
-            self._poll.register(fd, select.EPOLLIN)
+        for fd in wanted:  # each: a number may stand for another file than a moment ago
+            try:
+                self._poll.register(fd, select.EPOLLIN)
+            except FileExistsError:
+                pass  # it is watched
         self._watched = wanted
 
     def reclaim(self, port: Port, running: int) -> tuple[list[int], bool]:
@@ -124,6 +134,15 @@ class ProcessBackend:
             words[COMMAND] |= HAND_BACK
             port.send_signal(SIGNAL)
         return numbers, asked
+
+    def interrupt(self, port: Port, running: int) -> None:
+        """Raise an exception inside the call that a worker runs."""
+        assert isinstance(port, WorkerProcess)
+        words = self._spec.board.words(port.slot)
+        if words[CALL] == running and words[PID] == port.pid:
+            words[TARGET] = running
+            words[COMMAND] |= INTERRUPT
+            port.send_signal(SIGNAL)
 
     def drop(self) -> list[Call]:
         """Nothing waits here: calls that were not sent are the scheduler's."""
@@ -149,11 +168,13 @@ class ProcessBackend:
                 os.eventfd_write(self._wake, 1)
         self._start_collector()
 
-    def join(self) -> None:
+    def join(self, timeout: float | None = None) -> bool:
         """Wait for the collector, which ends after the last worker."""
         collector = self._collector
         if collector is not None and collector is not threading.current_thread():
-            collector.join()
+            collector.join(timeout)
+            return not collector.is_alive()
+        return True
 
     def abandon(self) -> None:
         """In a child of a fork: neither threads nor workers are this process's."""
@@ -272,6 +293,15 @@ class ProcessBackend:
             self._launcher.close()
             self._poll.close()
             os.close(self._wake)
+            self._spec.board.close()
+            # Let go of what belongs to the user, and of the engine, now rather than at a garbage collection.
+            del self._launcher
+            self._spec = replace(self._spec, initializer=None, initargs=())
+            self._deliver = _nobody_listens
+
+
+def _nobody_listens(*_: object) -> None:
+    return None
 
 
 def _event(port: WorkerProcess, _: int, what: str, body: Any) -> Event:

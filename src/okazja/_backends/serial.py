@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from time import monotonic_ns, perf_counter
 from types import TracebackType
 
@@ -82,6 +83,9 @@ class SerialBackend:
         """Nothing waits."""
         return [], True
 
+    def interrupt(self, port: Port, running: int) -> None:
+        """Nothing runs."""
+
     def drop(self) -> list[Call]:
         """Nothing waits."""
         return []
@@ -91,9 +95,12 @@ class SerialBackend:
 
     def close(self, signal: int | None) -> None:
         """Nothing runs."""
+        self._spec.board.close()
+        self._spec = replace(self._spec, initializer=None, initargs=())
 
-    def join(self) -> None:
+    def join(self, timeout: float | None = None) -> bool:
         """Nothing runs."""
+        return True
 
     def abandon(self) -> None:
         """Nothing runs."""

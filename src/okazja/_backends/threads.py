@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from queue import Empty, SimpleQueue
-from time import monotonic_ns
+from time import monotonic, monotonic_ns
 
 from okazja._backends.base import Capabilities, Deliver, Spec
 from okazja._backends.serial import execute, initializer_failed
@@ -33,6 +34,7 @@ class ThreadBackend:
         self._starting = threading.Lock()
         self._broken: ExecutorBroken | None = None
         self.threads: set[threading.Thread] = set()
+        self._ended = 0  # threads that have left the loop
 
     def port(self, slot: int) -> None:
         """Calls are not placed."""
@@ -75,6 +77,11 @@ class ThreadBackend:
                     call = queue.get()
                 if call is None:
                     queue.put(None)  # for the next thread
+                    with self._starting:
+                        self._ended += 1
+                        last = self._ended == len(self.threads)
+                    if last:
+                        self._release()
                     break
                 if call.fn.name != described:
                     described = call.fn.name
@@ -112,6 +119,9 @@ class ThreadBackend:
         """Calls are not placed."""
         return [], True
 
+    def interrupt(self, port: Port, running: int) -> None:
+        """A thread can't be interrupted."""
+
     def drop(self) -> list[Call]:
         """Take all calls that have not begun."""
         calls: list[Call] = []
@@ -135,14 +145,22 @@ class ThreadBackend:
     def close(self, signal: int | None) -> None:
         """The threads end once the queue is empty."""
         self._queue.put(None)
+        if not self.threads:
+            self._release()
 
-    def join(self) -> None:
+    def _release(self) -> None:
+        """The last thread is about to end: let go of what belongs to the user."""
+        self._spec.board.close()
+        self._spec = replace(self._spec, initializer=None, initargs=())
+
+    def join(self, timeout: float | None = None) -> bool:
         """Wait for the threads, unless this is one of them."""
         with self._starting:
-            threads = list(self.threads)
+            threads = self.threads - {threading.current_thread()}
+        end = None if timeout is None else monotonic() + timeout
         for thread in threads:
-            if thread is not threading.current_thread():
-                thread.join()
+            thread.join(None if end is None else max(end - monotonic(), 0))
+        return not any(thread.is_alive() for thread in threads)
 
     def abandon(self) -> None:
         """In a child of a fork: the threads are not there."""

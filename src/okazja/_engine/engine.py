@@ -15,6 +15,7 @@ import itertools
 import logging
 import os
 import signal
+import sys
 import threading
 import weakref
 from collections.abc import Sequence
@@ -41,6 +42,7 @@ from okazja.errors import ExecutorBroken, ExecutorShutdown
 
 __all__ = ["Engine", "Run", "live_engines"]
 
+GRACE = 1.0  # seconds for an interrupted call to end by itself
 LOOK_AGAIN = 0.002  # seconds after which calls behind a running one count as stuck
 
 _numbers = itertools.count(1)
@@ -334,6 +336,40 @@ class Engine:
         for call in dropped:
             call.sink._drop(call)
 
+    def interrupt(self) -> None:
+        """After Ctrl-C: cancel what has not begun, interrupt what runs, and kill what goes on all the same.
+
+        Calls on threads can't be stopped; they are not waited for here.
+        """
+        self.shutdown(wait=False, cancel_futures=True)
+        if not self.backend.capabilities.can_kill or os.getpid() != self._owner:
+            return
+        with self._lock:
+            running = [
+                (port, next(iter(worker.held)))
+                for port, worker in zip(self._ports, self._scheduler.workers, strict=True)
+                if port is not None and worker.held
+            ]
+        for port, number in running:
+            self.backend.interrupt(port, number)
+        if not self.backend.join(GRACE):
+            self.kill(signal.SIGKILL, "Ctrl-C")
+            self.backend.join()
+
+    def release(self, run: object) -> None:
+        """A map was closed early: get back what workers hold of it, so that it never begins."""
+        if not self._places or self._closed:
+            return
+        with self._lock:
+            slots = [
+                worker.slot
+                for worker in self._scheduler.workers
+                if any(getattr(call.sink, "run", None) is run for call in worker.held.values())
+            ]
+        if slots:
+            self._reclaim(slots)
+        self.deliver((), ())  # drops them, for their run is closed
+
     def forget(self) -> None:
         """The Executor is gone: end once its work is done. May run in any thread, during a collection."""
         if _interpreter_exits or os.getpid() != self._owner or self._closing:
@@ -409,8 +445,12 @@ def _at_exit() -> None:
     """Let pending work finish before the interpreter ends, as the standard library's executors do."""
     global _interpreter_exits
     engines = list(_live)
+    ctrl_c = getattr(sys, "last_type", None) is KeyboardInterrupt
     for engine in engines:
-        engine.shutdown(wait=False, cancel_futures=False)
+        if ctrl_c:
+            engine.interrupt()
+        else:
+            engine.shutdown(wait=False, cancel_futures=False)
     _interpreter_exits = True
     for engine in engines:
         if engine._owner == os.getpid():

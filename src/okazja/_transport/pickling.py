@@ -90,8 +90,9 @@ def _keep_slots(cls: type, reduced: tuple[Any, ...]) -> None:
     Without them its instances get a ``__dict__`` in the worker and can't come back as what they were.
     """
     maker, arguments, state = reduced[:3]
-    if maker is cloudpickle.cloudpickle._make_skeleton_class and isinstance(arguments[3], dict):
-        arguments[3]["__slots__"] = vars(cls)["__slots__"]
+    slots = vars(cls)["__slots__"]
+    if slots and maker is cloudpickle.cloudpickle._make_skeleton_class and isinstance(arguments[3], dict):
+        arguments[3]["__slots__"] = slots
         attributes = state[0]
         for name, value in list(attributes.items()):
             if type(value) is types.MemberDescriptorType:
