@@ -1,0 +1,299 @@
+"""Whatever happens in whatever order, each item is settled exactly once and held in one place at most.
+
+The machine plays the workers: each has a queue of what it was sent, begins its calls in that order and
+leaves a mark of what it runs, as real ones do on the board.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from okazja._core.messages import Call, Function, Reply, Timing
+from okazja._core.scheduler import MAX_START_DEATHS, Scheduler
+
+SECONDS = (1e-6, 3e-4, 1.0)  # of the functions: tiny, short, long
+
+
+class Client:
+    """A sink that may cancel what has not begun."""
+
+    def __init__(self) -> None:
+        self.begun = False
+        self.cancelled = False
+
+    def _begin(self) -> bool:
+        if not self.begun and self.cancelled:
+            return False
+        self.begun = True
+        return True
+
+    def _settle(self, call: Call, reply: Reply) -> None:
+        """Not used: the machine settles."""
+
+    def _fail(self, call: Call, error: BaseException, item: int | None = None) -> None:
+        """Not used: the machine settles."""
+
+    def _drop(self, call: Call) -> None:
+        """Not used: the machine settles."""
+
+
+@dataclass
+class Player:
+    """One worker process, as the scheduler can't see it."""
+
+    queue: list[Call] = field(default_factory=list)
+    item: int = -1  # that runs of the first call; -1: it has not begun
+
+    @property
+    def running(self) -> Call | None:
+        return self.queue[0] if self.queue and self.item >= 0 else None
+
+
+class SchedulerMachine(RuleBasedStateMachine):
+    @initialize(workers=st.integers(1, 4), max_items=st.none() | st.integers(1, 5))
+    def open(self, workers: int, max_items: int | None) -> None:
+        self.scheduler = Scheduler(workers, max_items)
+        self.max_items = max_items
+        self.players = [Player() for _ in range(workers)]
+        self.functions = [Function(None, "f", Timing()) for _ in SECONDS]
+        self.next_item = 0
+        self.base: dict[int, int] = {}  # sink → number of its first item
+        self.settled: Counter[int] = Counter()
+        self.began_in: dict[int, int] = {}  # call begun → slot
+        self.cancelled_items: set[int] = set()
+
+    # --- what the engine does
+
+    @rule(items=st.integers(1, 6), which=st.integers(0, 2))
+    def offer(self, items: int, which: int) -> None:
+        scheduler = self.scheduler
+        sink = Client()
+        call = Call(scheduler.number(), self.functions[which], 0, b"", sink, 0, items)
+        self.base[id(sink)] = self.next_item
+        self.next_item += items
+        self.sinks = [*getattr(self, "sinks", []), sink]  # keeps ids unique
+        waited = bool(scheduler.backlog)
+        slot = scheduler.offer(call)
+        if slot is None:
+            assert scheduler.backlog[-1] is call
+            assert waited or not self.resting(), "a call waits although a worker has nothing to do"
+        else:
+            assert sink._begin()
+            self.receive(slot, call)
+            if scheduler.backlog:  # the worker may not run all of the call's items
+                self.top_up()
+
+    @rule()
+    def top_up(self) -> None:
+        before = self.items_of(self.scheduler.backlog)
+        cancelled = set(self.items_of(filter(self.is_cancelled, self.scheduler.backlog)))
+        sent: list[int] = []
+        for slot, calls in self.scheduler.top_up():
+            for call in calls:
+                self.receive(slot, call)
+                sent += self.items(call)
+        after = self.items_of(self.scheduler.backlog)
+        gone = before[: len(before) - len(after)]
+        assert sorted(sent) == sorted(set(gone) - cancelled)
+        assert before[len(gone) :] == after, "calls leave the backlog in the order in which they came"
+        assert not after or not self.resting()
+
+    @rule(which=st.integers(0, 30))
+    def cancel(self, which: int) -> None:
+        waiting = [call for call in self.scheduler.backlog if not sink_of(call).begun]
+        if waiting:
+            call = waiting[which % len(waiting)]
+            sink_of(call).cancelled = True
+            self.cancelled_items.update(self.items(call))
+
+    @rule()
+    def drop_backlog(self) -> None:
+        for call in self.scheduler.drop_backlog():
+            self.settle(call)
+
+    @rule()
+    def end_workers_that_ran_enough(self) -> None:
+        for slot in self.scheduler.retiring():
+            assert not self.players[slot].queue, "a worker that is told to exit holds nothing"
+            self.die(slot)
+
+    @rule()
+    def reclaim_what_is_stuck(self) -> None:
+        ripe, _ = self.scheduler.stuck()
+        for slot in ripe:
+            assert len(self.players[slot].queue) > 1 or self.players[slot].queue[0].items > 1
+            self.hand_back(slot)
+
+    # --- what workers do
+
+    @precondition(lambda self: self.busy())
+    @rule(which=st.integers(0, 3))
+    def begin_or_go_on(self, which: int) -> None:
+        player = self.players[self.pick(which)]
+        call = player.queue[0]
+        if player.item < 0:
+            assert self.began_in.setdefault(call.id, self.players.index(player)) == self.players.index(player)
+            player.item = call.lo
+            self.scheduler.ready(self.players.index(player))
+        elif player.item + 1 < call.hi:
+            player.item += 1
+
+    @precondition(lambda self: self.busy())
+    @rule(which=st.integers(0, 3))
+    def reply(self, which: int) -> None:
+        slot = self.pick(which)
+        player = self.players[slot]
+        sent = player.queue.pop(0)
+        player.item = -1
+        self.scheduler.ready(slot)
+        call = self.scheduler.replied(slot, sent.id)
+        assert call is sent
+        call.fn.timing.measured(SECONDS[self.functions.index(call.fn)])
+        self.settle(call)
+        assert self.scheduler.replied(slot, sent.id) is None, "a second reply counts for nothing"
+
+    @precondition(lambda self: self.busy())
+    @rule(which=st.integers(0, 3))
+    def give_back_the_unstarted(self, which: int) -> None:
+        self.hand_back(self.pick(which))
+
+    @precondition(lambda self: any(worker.alive for worker in self.scheduler.workers))
+    @rule(which=st.integers(0, 3))
+    def worker_dies(self, which: int) -> None:
+        alive = [worker.slot for worker in self.scheduler.workers if worker.alive]
+        self.die(alive[which % len(alive)])
+
+    # --- parts of the above
+
+    def receive(self, slot: int, call: Call) -> None:
+        assert call.slot == slot
+        assert self.scheduler.workers[slot].held[call.id] is call
+        assert not self.is_cancelled(call)
+        assert call.id not in self.began_in, "a call that began is never given to another worker"
+        self.players[slot].queue.append(call)
+
+    def hand_back(self, slot: int) -> None:
+        player, scheduler = self.players[slot], self.scheduler
+        if player.running is None:
+            scheduler.take_back(slot, player.queue)
+            player.queue = []
+            return
+        call = player.queue[0]
+        unstarted, player.queue = player.queue[1:], [call]
+        items, first = self.items(call), player.item + 1
+        scheduler.take_back(slot, unstarted)
+        rest = scheduler.narrow(slot, call.id, first)
+        assert (rest is None) == (first == items.stop - items.start + call.lo)
+        if rest is not None:
+            assert [*self.items(call), *self.items(rest)] == list(items)
+            assert scheduler.backlog[0] is rest
+
+    def die(self, slot: int) -> None:
+        player, self.players[slot] = self.players[slot], Player()
+        running = player.running
+        was_ready = self.scheduler.workers[slot].ready
+        verdict = self.scheduler.died(slot, running.id if running else 0, max(player.item, 0))
+        if running is None:
+            assert verdict.guilty is None
+        else:
+            assert verdict.guilty is not None
+            assert verdict.guilty.items == 1
+            assert verdict.guilty.lo == player.item
+            self.settle(verdict.guilty)
+        if was_ready:
+            assert not verdict.broken
+
+    def settle(self, call: Call) -> None:
+        self.settled.update(self.items(call))
+
+    def items(self, call: Call) -> range:
+        base = self.base[id(call.sink)]
+        return range(base + call.lo, base + call.hi)
+
+    def items_of(self, calls: Iterable[Call]) -> list[int]:
+        return [item for call in calls for item in self.items(call)]
+
+    def is_cancelled(self, call: Call) -> bool:
+        return sink_of(call).cancelled and not sink_of(call).begun
+
+    def busy(self) -> bool:
+        return any(player.queue for player in self.players)
+
+    def pick(self, which: int) -> int:
+        busy = [slot for slot, player in enumerate(self.players) if player.queue]
+        return busy[which % len(busy)]
+
+    def resting(self) -> list[int]:
+        """Workers that could take a call now: alive or not yet started, with items left to run."""
+        limit = self.max_items
+        return [
+            worker.slot
+            for worker in self.scheduler.workers
+            if not worker.held
+            and (worker.alive or worker.slot in self.scheduler._unstarted)
+            and (limit is None or worker.taken < limit)
+        ]
+
+    # --- what holds at all times
+
+    @invariant()
+    def nothing_is_lost_or_doubled(self) -> None:
+        if not hasattr(self, "scheduler"):
+            return
+        waiting = list(self.scheduler.backlog)
+        held = [call for worker in self.scheduler.workers for call in worker.held.values()]
+        places = Counter(self.items_of([*waiting, *held]))
+        assert not [item for item, count in (places + self.settled).items() if count > 1]
+        missing = set(range(self.next_item)) - set(places) - set(self.settled)
+        assert missing <= self.cancelled_items
+        assert self.scheduler.pending == len(waiting) + len(held)
+
+    @invariant()
+    def the_scheduler_knows_what_workers_hold(self) -> None:
+        if not hasattr(self, "scheduler"):
+            return
+        for worker, player in zip(self.scheduler.workers, self.players, strict=True):
+            assert list(worker.held.values()) == player.queue
+
+
+def sink_of(call: Call) -> Client:
+    assert isinstance(call.sink, Client)
+    return call.sink
+
+
+SchedulerMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestScheduler = SchedulerMachine.TestCase
+
+
+def test_workers_that_die_while_starting_break_the_executor_and_only_in_a_row() -> None:
+    scheduler = Scheduler(1)
+    for attempt in range(MAX_START_DEATHS - 1):
+        assert not scheduler.died(0, 0, 0).broken, attempt
+    scheduler.ready(0)
+    assert not scheduler.died(0, 0, 0).broken
+    for _ in range(MAX_START_DEATHS - 1):
+        assert not scheduler.died(0, 0, 0).broken
+    assert scheduler.died(0, 0, 0).broken
+
+
+def test_an_unknown_function_gets_one_call_a_worker() -> None:
+    scheduler = Scheduler(2)
+    function = Function(None, "f", Timing())
+    calls = [Call(scheduler.number(), function, 0, b"", Client()) for _ in range(4)]
+    assert [scheduler.offer(call) is None for call in calls] == [False, False, True, True]
+
+
+def test_drop_all_gives_up_what_was_sent_too() -> None:
+    scheduler = Scheduler(2)
+    function = Function(None, "f", Timing())
+    calls = [Call(scheduler.number(), function, 0, b"", Client()) for _ in range(5)]
+    for call in calls:
+        scheduler.offer(call)
+    assert sorted(call.id for call in scheduler.drop_all()) == [call.id for call in calls]
+    assert not scheduler.pending
