@@ -301,15 +301,12 @@ class Run:
             self._held_bytes += chunk.bytes - chunk.sent
             if not self._ordered:
                 self._chunks.append(chunk)
-            unseen = self._is_unseen()
             if (
                 not self._ordered
                 or self._pending <= self._high // 2
                 or (self._chunks and self._chunks[0] is chunk)
             ):
                 self._changed.notify_all()
-        if unseen:
-            self._report_unseen()
 
     def chunks(self, deadline: float | None) -> Iterator[_Chunk]:
         """Done chunks, in order or as they come; draws input on the way. Ends with the input's error."""
@@ -401,29 +398,28 @@ class Run:
 
     def handed_out(self, iterator: Any) -> None:
         """Remember which iterator shows this run, to know whether anybody can still look."""
-        self._iterator = weakref.ref(iterator, self._dropped)
+        this = weakref.ref(self)  # no cycle: results are freed with their last reference
 
-    def _dropped(self, _: object) -> None:
+        def dropped(_: object) -> None:
+            run = this()
+            if run is not None:
+                run._dropped()
+
+        self._iterator = weakref.ref(iterator, dropped)
+
+    def _dropped(self) -> None:
         if self._engine.forgotten:
             self.forgotten()
-        with self._changed:
-            unseen = self._is_unseen()
-        if unseen:
-            self._report_unseen()
 
-    def _is_unseen(self) -> bool:
-        """Whether all is done and nobody ever looked, nor can any more."""
-        return not (self._started or self._pending or not self._input_ended or self._can_be_looked_at())
-
-    def _report_unseen(self) -> None:
-        self._started = True  # once
+    def __del__(self) -> None:
+        """Report failures, if nobody ever asked for a result."""
         errors = [error for chunk in self._chunks for error in chunk.errors.values()]
-        if errors:
+        if errors and not self._started:
             report_lost(errors[0], f"{len(errors)} items of a map failed and nobody looked; the first error")
 
     def forgotten(self) -> None:
-        """The executor is gone. As long as somebody holds the iterator, this goes on as before."""
-        if self._can_be_looked_at():
+        """The executor is gone. A long input goes on as before as long as somebody holds the iterator."""
+        if self._can_be_looked_at() and (self._remaining is None or self._remaining > MOST_ITEMS):
             return
         if self.sized:
             self.finish(wait=False)

@@ -36,6 +36,7 @@ from okazja._core.messages import (
 )
 from okazja._core.scheduler import Scheduler
 from okazja._engine.deaths import backend_failed, fresh, start_failed, worker_died, workers_die_at_start
+from okazja._engine.future import Future
 from okazja._transport.board import Board
 from okazja._transport.codec import FunctionTable
 from okazja.errors import ExecutorBroken, ExecutorShutdown
@@ -106,6 +107,7 @@ class Engine:
         self._closed = False  # the backend was told
         self._killed = ""  # by which method the workers were ended, if so
         self.forgotten = False
+        self._interrupted = False  # by Ctrl-C
         self._owner = os.getpid()
         backend.open(
             Spec(name=self.name, max_workers=max_workers, board=self.board, **spec_options), self.deliver
@@ -146,11 +148,14 @@ class Engine:
                 if slot is None:
                     return
                 call.sink._begin()
-                port = self._port(slot)
+                sends: list[tuple[Port, Sequence[Call]]] = [(self._port(slot), (call,))]
+                if self._scheduler.backlog:  # of a chunk, the items that this worker may not run any more
+                    sends += [(self._port(other), calls) for other, calls in self._scheduler.top_up()]
         if refused is not None:
             call.sink._fail(call, refused)
-        else:
-            self._send(port, (call,))
+            return
+        for port, calls in sends:
+            self._send(port, calls)
 
     def _port(self, slot: int) -> Port:
         port = self._ports[slot]
@@ -265,14 +270,21 @@ class Engine:
             failed.append((verdict.guilty, worker_died(death, verdict.guilty, self._killed)))
         return workers_die_at_start(death) if verdict.broken and not self._closed else None
 
+    def _hush(self, call: Call) -> None:
+        """After Ctrl-C nobody needs to be told that calls have failed."""
+        if self._interrupted and isinstance(call.sink, Future):
+            call.sink._looked_at()
+
     def _settle(self, news: _News) -> None:
         for call, reply in news.settled:
             try:
                 call.sink._settle(call, reply)
             except Exception:  # not the task's: a future that somebody else has completed
                 log.exception("the result of %s could not be delivered", call.fn.name)
+            self._hush(call)
         for call, error in news.failed:
             call.sink._fail(call, error)
+            self._hush(call)
 
     def _reclaim(self, slots: Sequence[int]) -> tuple[bool, bool]:
         """Get back calls that wait behind a running one: whether some came at once, and whether to try again."""
@@ -341,6 +353,7 @@ class Engine:
 
         Calls on threads can't be stopped; they are not waited for here.
         """
+        self._interrupted = True
         self.shutdown(wait=False, cancel_futures=True)
         if not self.backend.capabilities.can_kill or os.getpid() != self._owner:
             return
@@ -406,6 +419,7 @@ class Engine:
         for call in dropped:
             if call.sink._begin():
                 call.sink._fail(call, fresh(error))
+                self._hush(call)
         self._close(number)
 
     def _close_if_done(self) -> None:
