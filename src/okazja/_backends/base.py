@@ -53,11 +53,11 @@ class Backend(Protocol):
     def send(self, port: Port | None, calls: Sequence[Call]) -> Sequence[Call]:
         """Have calls run, by the worker of ``port`` if calls are placed. Returns those it has no room for."""
 
-    def reclaim(self, port: Port, running: int) -> tuple[list[int], bool]:
+    def reclaim(self, port: Port, running: int) -> list[int]:
         """Take back calls that the worker has not read, and ask it for those not started.
 
         Returns the ids of the former; the latter come as HandedBack. ``running`` is the call that is
-        thought to keep it busy; the flag says that it does and that the worker was asked.
+        thought to keep it busy. A request may get lost: it is repeated until the worker answers.
         """
 
     def interrupt(self, port: Port, running: int) -> None:

@@ -106,8 +106,8 @@ class ProcessBackend:
             port.release()
             raise
         self._watch()
-        if self._closing and self._signal is not None:
-            port.send_signal(self._signal)
+        if self._closing:
+            self._end(port)
 
     def _watch(self) -> None:
         """Have the poller watch what the launcher wants watched, now."""
@@ -124,16 +124,15 @@ class ProcessBackend:
                 pass  # it is watched
         self._watched = wanted
 
-    def reclaim(self, port: Port, running: int) -> tuple[list[int], bool]:
+    def reclaim(self, port: Port, running: int) -> list[int]:
         """Take unread calls out of the channel, and signal the worker to give back the unstarted."""
         assert isinstance(port, WorkerProcess)
         numbers = port.channel.steal()
         words = self._spec.board.words(port.slot)
-        asked = words[CALL] == running and words[PID] == port.pid
-        if asked:
+        if words[CALL] == running and words[PID] == port.pid:
             words[COMMAND] |= HAND_BACK
             port.send_signal(SIGNAL)
-        return numbers, asked
+        return numbers
 
     def interrupt(self, port: Port, running: int) -> None:
         """Raise an exception inside the call that a worker runs."""
@@ -158,15 +157,17 @@ class ProcessBackend:
         with self._launching:
             self._closing = True
             self._signal = signal
-            ports = [*self._ports.values(), *self._prestarted.values()]
-            for port in ports:
-                if signal is None:
-                    port.channel.end()
-                else:
-                    port.send_signal(signal)
+            for port in [*self._ports.values(), *self._prestarted.values()]:
+                self._end(port)
             if not self._released:
                 os.eventfd_write(self._wake, 1)
         self._start_collector()
+
+    def _end(self, port: WorkerProcess) -> None:
+        if self._signal is None:
+            port.channel.end()
+        else:
+            port.send_signal(self._signal)
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait for the collector, which ends after the last worker."""

@@ -79,9 +79,9 @@ class SerialBackend:
         """Why no call can run, if so."""
         return self._broken
 
-    def reclaim(self, port: Port, running: int) -> tuple[list[int], bool]:
+    def reclaim(self, port: Port, running: int) -> list[int]:
         """Nothing waits."""
-        return [], True
+        return []
 
     def interrupt(self, port: Port, running: int) -> None:
         """Nothing runs."""

@@ -115,9 +115,9 @@ class ThreadBackend:
         """Why no call can run, if so."""
         return self._broken
 
-    def reclaim(self, port: Port, running: int) -> tuple[list[int], bool]:
+    def reclaim(self, port: Port, running: int) -> list[int]:
         """Calls are not placed."""
-        return [], True
+        return []
 
     def interrupt(self, port: Port, running: int) -> None:
         """A thread can't be interrupted."""

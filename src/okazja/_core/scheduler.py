@@ -16,6 +16,8 @@ from okazja._core.messages import Call
 __all__ = ["MAX_START_DEATHS", "Scheduler", "Verdict"]
 
 MAX_START_DEATHS = 3  # workers in a row that die before they are ready, then the executor is broken
+PATIENCE = 0.002  # seconds that work waits behind a running call before its worker is asked for it
+LONGEST_PAUSE = 0.25  # seconds between two such requests, at most
 LOOKS = 4  # workers that offer() looks at before it gives up; the next reply finds the rest
 
 
@@ -29,6 +31,9 @@ class _Worker:
     listed: bool = False  # it stands in the idle list
     noticed: int = 0  # the running call behind which others were seen to wait
     asked: int = 0  # the running call during which it was asked to hand back the rest
+    answered: int = 0  # the running call during which it did so
+    due: float = 0.0  # when to ask (again), in seconds of the caller's clock
+    pause: float = 0.0  # seconds between the last two times
 
 
 @dataclass(slots=True, frozen=True)
@@ -231,7 +236,7 @@ class Scheduler:
         if not worker.ready:
             self._start_deaths += 1
         worker.alive = worker.ready = worker.listed = False
-        worker.taken = worker.asked = worker.noticed = 0
+        worker.taken = worker.asked = worker.answered = worker.noticed = 0
         self._unstarted.append(slot)
         guilty = held.pop(number, None)
         again = list(held.values())
@@ -254,34 +259,38 @@ class Scheduler:
 
     # --- work stuck behind other work -------------------------------------------------------------------
 
-    def stuck(self) -> tuple[list[int], bool]:
-        """Workers that have held work behind a running call since the last look, while others rest.
+    def stuck(self, now: float) -> tuple[list[int], float | None]:
+        """Workers that hold work behind a running call while others rest: whom to ask for it, when to look again.
 
-        The flag says that there are such workers which were not noticed before: look again soon.
-        Each worker is named once for each running call.
+        A worker is asked when it was seen so PATIENCE ago, and again, less and less often, until it answers.
         """
         ripe: list[int] = []
-        young = False
-        if not self.backlog and self._somebody_is_free():
-            for worker in self.workers:
-                if not worker.held:
-                    continue
-                running = next(iter(worker.held.values()))
-                if worker.asked == running.id or (len(worker.held) == 1 and running.items == 1):
-                    continue
-                if worker.noticed == running.id:
-                    worker.asked = running.id
-                    ripe.append(worker.slot)
-                else:
-                    worker.noticed = running.id
-                    young = True
-        return ripe, young
+        pause: float | None = None
+        if self.backlog or not self._somebody_is_free():
+            return ripe, pause
+        for worker in self.workers:
+            if not worker.held:
+                continue
+            running = next(iter(worker.held.values()))
+            if worker.answered == running.id or (len(worker.held) == 1 and running.items == 1):
+                continue
+            if worker.noticed != running.id:
+                worker.noticed = running.id
+                worker.pause = PATIENCE
+                worker.due = now + PATIENCE
+            elif now >= worker.due:
+                worker.asked = running.id
+                worker.pause = min(worker.pause * 2, LONGEST_PAUSE)
+                worker.due = now + worker.pause
+                ripe.append(worker.slot)
+            left = worker.due - now
+            pause = left if pause is None else min(pause, left)
+        return ripe, pause
 
-    def ask_again(self, slot: int, running: int) -> None:
-        """The worker could not be asked yet: it has not begun the call that it was thought to run."""
+    def answered(self, slot: int) -> None:
+        """A worker has given back what it could."""
         worker = self.workers[slot]
-        if worker.asked == running:
-            worker.asked = 0
+        worker.answered = next(iter(worker.held), 0)
 
     def _somebody_is_free(self) -> bool:
         if self._unstarted:

@@ -20,6 +20,7 @@ import threading
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any, Protocol
 
 from okazja._backends.base import Backend, Spec
@@ -44,7 +45,6 @@ from okazja.errors import ExecutorBroken, ExecutorShutdown
 __all__ = ["Engine", "Run", "live_engines"]
 
 GRACE = 1.0  # seconds for an interrupted call to end by itself
-LOOK_AGAIN = 0.002  # seconds after which calls behind a running one count as stuck
 
 _numbers = itertools.count(1)
 _live: weakref.WeakSet[Engine] = weakref.WeakSet()
@@ -71,7 +71,7 @@ class _News:
     sends: list[tuple[Port, list[Call]]] = field(default_factory=list)
     retiring: list[Port] = field(default_factory=list)
     stuck: list[int] = field(default_factory=list)
-    look_again: bool = False
+    pause: float | None = None  # seconds until something is due
     settled: list[tuple[Call, Reply]] = field(default_factory=list)
     failed: list[tuple[Call, BaseException]] = field(default_factory=list)
     broken: BaseException | None = None
@@ -200,7 +200,7 @@ class Engine:
             if news.broken is None:
                 news.sends = [(self._port(slot), calls) for slot, calls in self._scheduler.top_up()]
             news.retiring = [port for slot in self._scheduler.retiring() if (port := self._ports[slot])]
-            news.stuck, news.look_again = self._scheduler.stuck()
+            news.stuck, news.pause = self._scheduler.stuck(monotonic())
         return self._carry_out(news)
 
     def _carry_out(self, news: _News) -> float | None:
@@ -212,11 +212,10 @@ class Engine:
         self._settle(news)
         if news.broken is not None:
             self.break_off(news.broken)
-        came_back, missed = self._reclaim(news.stuck)
-        if came_back:
+        if self._reclaim(news.stuck):
             return 0.0  # at once: the calls go to those who have nothing to do
         self._close_if_done()
-        return LOOK_AGAIN if news.look_again or missed else None
+        return news.pause
 
     def _take_note(
         self, replies: Sequence[tuple[Port | None, Sequence[Reply]]], events: Sequence[Event], news: _News
@@ -261,6 +260,7 @@ class Engine:
                 else:
                     self._scheduler.narrow(port.slot, number, first)
             self._scheduler.take_back(port.slot, back)
+            self._scheduler.answered(port.slot)
 
     def _bury(self, death: Died, failed: list[tuple[Call, BaseException]]) -> BaseException | None:
         """A worker has died: blame one item, keep the others. Returns why the executor is broken, if it is."""
@@ -286,24 +286,21 @@ class Engine:
             call.sink._fail(call, error)
             self._hush(call)
 
-    def _reclaim(self, slots: Sequence[int]) -> tuple[bool, bool]:
-        """Get back calls that wait behind a running one: whether some came at once, and whether to try again."""
-        some = missed = False
+    def _reclaim(self, slots: Sequence[int]) -> bool:
+        """Get back calls that wait behind a running one. True if some came at once."""
+        some = False
         for slot in slots:
             with self._lock:
                 port, held = self._ports[slot], self._scheduler.workers[slot].held
                 running = next(iter(held), 0)
             if port is None:
                 continue
-            numbers, asked = self.backend.reclaim(port, running)
+            numbers = self.backend.reclaim(port, running)
             with self._lock:
                 if self._ports[slot] is port:
                     self._scheduler.take_back(slot, [held[n] for n in numbers if n in held])
                     some = some or bool(numbers)
-                    if not asked:
-                        missed = True
-                        self._scheduler.ask_again(slot, running)
-        return some, missed
+        return some
 
     # --- the end --------------------------------------------------------------------------------------------
 

@@ -99,7 +99,8 @@ def _prepare(worker: Worker, spec: WorkerSpec | bytes) -> bool:
     except BaseException as error:
         # As the standard library's workers do: here the initializer may have set up logging.
         logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=True)
-        worker.failed(error)
+        _leave_multiprocessing()
+        worker.failed(error)  # upon which the parent may kill this process
         return False
     return True
 
@@ -147,6 +148,13 @@ def _nothing(*_: object) -> None:
     return None
 
 
+def _leave_multiprocessing() -> None:
+    """Join the feeder threads of queues, so that nothing that was put is lost."""
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util._exit_function()
+
+
 def leave(status: int) -> None:
     """End a forked worker as an interpreter would end: threads joined, exit handlers run, all flushed."""
     import atexit
@@ -154,9 +162,7 @@ def leave(status: int) -> None:
 
     try:
         threading._shutdown()  # type: ignore[attr-defined]  # what the interpreter itself calls
-        util = sys.modules.get("multiprocessing.util")
-        if util is not None:
-            util._exit_function()  # joins the feeder threads of queues, so that nothing put is lost
+        _leave_multiprocessing()
         atexit._run_exitfuncs()
         _flush()
     finally:

@@ -54,6 +54,7 @@ class Worker:
         self._words = board.words(slot)
         self._entries: deque[tuple[Any, ...]] = deque()  # read, not started
         self._rest: Iterator[tuple[int, Any]] | None = None  # items not started of the running chunk
+        self._loading = False  # the running chunk's items are not there yet
         self._number = 0  # the running call
         self._in_task = False  # the main thread is in a task, so a signal handler may reply
         self._asked = False  # to hand back, at the next chance
@@ -137,14 +138,16 @@ class Worker:
         words = self._words
         errors: dict[int, tuple[bytes, str]] = {}
         values: list[Any] = []
+        self._loading = True
         try:
             self._enter_task()
             fn = self._load(function)
             if context is not None:
                 fn = _Inside(_context(context), fn)
             self._rest = rest = enumerate(_items(kind, payload)[lo:hi], lo)
+            self._loading = False
             if self._asked:
-                self._hand_back()  # asked before there was a rest to give
+                self._hand_back()
             while self._run_items(fn, rest, kind, values, lo, errors):
                 pass
             unsent: dict[int, Exception] = {}
@@ -160,6 +163,7 @@ class Worker:
             self._in_task = False
             form, body = codec.ERROR, codec.encode_error(error, skip=1)
         self._rest = None
+        self._loading = False
         done = min(lo + len(values), hi) if form != codec.ERROR else hi
         self._words[DONE] += done - lo
         return number, form, body, perf_counter() - start, done, errors
@@ -228,7 +232,7 @@ class Worker:
 
     def _hand_back(self) -> None:
         """Give back what was read and not started: whole calls, and the rest of the running chunk."""
-        self._asked = False
+        self._asked = self._loading  # then there is a rest to give, but not yet
         back = [(entry[0], entry[4]) for entry in self._entries if entry[0]]
         defines = [entry for entry in self._entries if not entry[0]]
         self._entries.clear()
