@@ -63,6 +63,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.players = [Player() for _ in range(workers)]
         self.functions = [Function(None, "f", Timing()) for _ in SECONDS]
         self.next_item = 0
+        self.broken = False  # an engine would stop here; the machine goes on
         self.base: dict[int, int] = {}  # sink → number of its first item
         self.settled: Counter[int] = Counter()
         self.began_in: dict[int, int] = {}  # call begun → slot
@@ -206,8 +207,9 @@ class SchedulerMachine(RuleBasedStateMachine):
             assert verdict.guilty.items == 1
             assert verdict.guilty.lo == player.item
             self.settle(verdict.guilty)
-        if was_ready:
-            assert not verdict.broken
+        if was_ready and not self.broken:
+            assert not verdict.broken, "only deaths while starting break the executor"
+        self.broken = self.broken or verdict.broken
 
     def settle(self, call: Call) -> None:
         self.settled.update(self.items(call))

@@ -62,6 +62,11 @@ def wait_for(path: str) -> str:
     return Path(path).read_text()
 
 
+def announce_and_wait_for(marker: str, path: str) -> str:
+    Path(marker).touch()
+    return wait_for(path)
+
+
 def write_to(path: str) -> str:
     """Block until somebody reads from the fifo, and write into it."""
     Path(path).write_text("written")

@@ -7,9 +7,11 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 from tests.faults.scripts import eventually, pids_of
 from tests.semantics.tasks import (
+    announce_and_wait_for,
     double,
     identity,
     meet,
@@ -76,16 +78,17 @@ def test_a_consumer_may_be_queued_ahead_of_its_producer(open_executor: Open, fif
 
 def test_calls_unread_by_a_stopped_worker_are_done_by_another(open_executor: Open) -> None:
     executor = open_executor("processes", 2)
-    pids_of(executor, 2)
+    workers = pids_of(executor, 2)
     for future in [executor.submit(identity, number) for number in range(300)]:
         future.result(TIMEOUT)
     stopped = executor.submit(stop_itself)
     waiting = [executor.submit(identity, number) for number in range(300)]
     try:
         assert [future.result(TIMEOUT) for future in waiting] == list(range(300))
+        assert eventually(lambda: "stopped" in {psutil.Process(worker).status() for worker in workers})
         assert not stopped.done()
     finally:
-        for worker in list(executor._processes):
+        for worker in workers:
             os.kill(worker, signal.SIGCONT)
     assert stopped.result(TIMEOUT) == "went on"
 
@@ -145,16 +148,20 @@ def test_a_call_that_was_sent_cannot_be_cancelled_and_one_that_waits_can(
     assert running.result(TIMEOUT) == "written"
 
 
-def test_cancel_futures_takes_back_what_was_sent_and_not_begun(open_executor: Open, fifo: Fifo) -> None:
+def test_cancel_futures_takes_back_what_was_sent_and_not_begun(
+    open_executor: Open, fifo: Fifo, tmp_path: Path
+) -> None:
     executor = open_executor("processes", 1)
     for future in [executor.submit(identity, number) for number in range(500)]:
         future.result(TIMEOUT)
     path = fifo("channel")
-    running = executor.submit(meet, (path, 0))
+    marker = tmp_path / "marker"
+    running = executor.submit(announce_and_wait_for, str(marker), path)
+    assert eventually(marker.exists)
     behind = [executor.submit(identity, number) for number in range(100)]
     executor.shutdown(wait=False, cancel_futures=True)
     write_to(path)
-    assert running.result(TIMEOUT) == -1
+    assert running.result(TIMEOUT) == "written"
     assert eventually(lambda: all(future.done() for future in behind))
     assert all(future.cancelled() or future.result() == n for n, future in enumerate(behind))
     assert behind[-1].cancelled()
