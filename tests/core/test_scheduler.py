@@ -63,6 +63,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.players = [Player() for _ in range(workers)]
         self.functions = [Function(None, "f", Timing()) for _ in SECONDS]
         self.next_item = 0
+        self.now = 0.0  # seconds
         self.broken = False  # an engine would stop here; the machine goes on
         self.base: dict[int, int] = {}  # sink → number of its first item
         self.settled: Counter[int] = Counter()
@@ -126,7 +127,8 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @rule()
     def reclaim_what_is_stuck(self) -> None:
-        ripe, _ = self.scheduler.stuck()
+        self.now += 1.0
+        ripe, _ = self.scheduler.stuck(self.now)
         for slot in ripe:
             assert len(self.players[slot].queue) > 1 or self.players[slot].queue[0].items > 1
             self.hand_back(slot)

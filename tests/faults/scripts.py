@@ -67,8 +67,8 @@ class Program:
 
     def survivors(self, seconds: float) -> list[str]:
         """Descendants that are still there after so long."""
-        _, alive = psutil.wait_procs([p for p in self.seen if not is_gone(p)], timeout=seconds)
-        return [f"{p.pid} {p.name()}" for p in alive if not is_gone(p)]
+        eventually(lambda: all(map(is_gone, self.seen)), seconds)
+        return [str(process) for process in self.seen if not is_gone(process)]
 
 
 def is_gone(process: psutil.Process) -> bool:

@@ -114,7 +114,7 @@ def test_partials() -> None:
 
 def test_lambdas() -> None:
     with Executor("processes", 1) as executor:
-        futures = [executor.submit(lambda number=number: number) for number in range(5)]
+        futures = [executor.submit(lambda number: number, number) for number in range(5)]
         assert [future.result() for future in futures] == list(range(5))
 
 
