@@ -56,7 +56,10 @@ def check_runs_sized_inputs_to_the_end(make: Maker) -> None:
         with make() as executor:
             results = executor.map(tasks.note, [folder] * 300, range(300))
         assert tasks.noted(folder) == [*range(300)]
-        assert list(results) == [*range(300)]
+        values = list(results)
+        wrong = [(index, value) for index, value in enumerate(values) if value != index]
+        assert len(values) == 300, f"{len(values)} results of 300 items"
+        assert not wrong, f"{len(wrong)} wrong results, the first at {wrong[0]}"
 
 
 def check_results_after_the_block(make: Maker) -> None:
