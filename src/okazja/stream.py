@@ -177,6 +177,7 @@ class Run:
         self._started = False  # somebody has asked for a result
         self._fn, self._context = self._prepare(fn, context_vars)
         engine.runs.append(self)
+        engine.all_runs.add(self)
 
     def _prepare(self, fn: Callable[..., Any], context_vars: tuple[Any, ...]) -> tuple[Function, Any]:
         name = name_of(fn)
@@ -414,7 +415,7 @@ class Run:
     def __del__(self) -> None:
         """Report failures, if nobody ever asked for a result."""
         errors = [error for chunk in self._chunks for error in chunk.errors.values()]
-        if errors and not self._started:
+        if errors and not self._started and not isinstance(errors[0], KeyboardInterrupt):
             report_lost(errors[0], f"{len(errors)} items of a map failed and nobody looked; the first error")
 
     def forgotten(self) -> None:
@@ -468,6 +469,15 @@ class Run:
         with self._changed:
             self._changed.notify_all()
         self._engine.run_ended(self)
+
+    def orphan(self) -> None:
+        """In a child of a fork: nothing more will arrive, and some thread may have held the condition."""
+        self._changed = threading.Condition(threading.Lock())
+        self._input_error = self._engine.broken
+        self._drawing = False
+        self._input_ended = self.closed = self._started = True
+        self._pending = 0
+        self._chunks.clear()
 
     def close(self) -> None:
         """The caller wants no more: what has not begun never will."""

@@ -128,6 +128,7 @@ class ZygoteLauncher:
             file.write(pickled)
         self._started: dict[int, WorkerProcess] = {}  # by key; alive as far as is known
         self._orphans: dict[int, WorkerProcess] = {}  # by pidfd; their zygote is gone
+        self._stillborn: list[WorkerProcess] = []  # the zygote died before it said that they live
         self._connect()
 
     def _connect(self) -> None:
@@ -154,6 +155,7 @@ class ZygoteLauncher:
             try:
                 socket.send_fds(self._send_link, [request], fds)
             except OSError:
+                del self._started[process.key]
                 self._lose_zygote()
                 self._connect()
                 self._started[process.key] = process
@@ -165,6 +167,7 @@ class ZygoteLauncher:
 
     def exits(self) -> Iterator[Exit]:
         """Read what the zygote says, and look after orphans."""
+        yield from self._stillborn_exits()
         yield from self._orphans_exits()
         while True:
             try:
@@ -207,16 +210,20 @@ class ZygoteLauncher:
         self._link.close()
         self._send_link.close()
         for key, process in list(self._started.items()):
+            del self._started[key]
             if process.pidfd >= 0:
-                del self._started[key]
                 self._orphans[process.pidfd] = process
+            else:
+                self._stillborn.append(process)
 
     def _zygote_lost(self) -> Iterator[Exit]:
         self._lose_zygote()
-        unborn, self._started = list(self._started.values()), {}
         self._connect()
-        for process in unborn:  # perhaps it was forked; closing its channel ends it
-            yield Exit(process, None, "the zygote died while it started this worker")
+        yield from self._stillborn_exits()
+
+    def _stillborn_exits(self) -> Iterator[Exit]:
+        while self._stillborn:  # perhaps it was forked; closing its channel ends it
+            yield Exit(self._stillborn.pop(), None, "the zygote died while it started this worker")
 
     def close(self) -> None:
         """Let the zygote forget this client."""

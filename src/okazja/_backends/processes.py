@@ -106,6 +106,7 @@ class ProcessBackend:
             port.release()
             raise
         self._watch()
+        os.eventfd_write(self._wake, 1)  # starting it may have found others dead
         if self._closing:
             self._end(port)
 
@@ -227,6 +228,7 @@ class ProcessBackend:
                     port.kill()
             elif fd == self._wake:
                 os.eventfd_read(self._wake)
+                exits = True
             else:
                 exits = True
         if exits:

@@ -37,7 +37,7 @@ from okazja._core.messages import (
 )
 from okazja._core.scheduler import Scheduler
 from okazja._engine.deaths import backend_failed, fresh, start_failed, worker_died, workers_die_at_start
-from okazja._engine.future import Future
+from okazja._engine.future import Future, report_all_lost
 from okazja._transport.board import Board
 from okazja._transport.codec import FunctionTable
 from okazja.errors import ExecutorBroken, ExecutorShutdown
@@ -62,6 +62,9 @@ class Run(Protocol):
 
     def abandon(self) -> None:
         """Draw no more; what has not begun is cancelled."""
+
+    def orphan(self) -> None:
+        """In a child of a fork: end, without a wait for any lock."""
 
 
 @dataclass(slots=True)
@@ -95,7 +98,8 @@ class Engine:
         self.max_workers = max_workers
         self.board = Board.create(max_workers, number=self.number, backend=backend_name, name=self.name)
         self.functions = FunctionTable()
-        self.runs: list[Run] = []
+        self.runs: list[Run] = []  # those that have input left to draw
+        self.all_runs: weakref.WeakSet[Run] = weakref.WeakSet()
         self.shares_memory = backend.capabilities.shares_memory
         self.broken: BaseException | None = None
         self.accepting = True
@@ -439,6 +443,12 @@ class Engine:
         self.broken = ExecutorBroken(
             "this executor belongs to the process that forked this one: make a new one here"
         )
+        self._closed = True
+        for run in list(self.all_runs):
+            run.orphan()
+        for call in [*self._scheduler.drop_all(), *self.backend.drop()]:
+            if isinstance(call.sink, Future):
+                call.sink._orphan(self.broken)
         self.backend.abandon()
 
 
@@ -466,6 +476,7 @@ def _at_exit() -> None:
     for engine in engines:
         if engine._owner == os.getpid():
             engine.backend.join()
+    report_all_lost()
 
 
 def _after_fork_in_child() -> None:

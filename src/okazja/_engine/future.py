@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import concurrent.futures
 import logging
+import threading
+import weakref
 from collections.abc import Generator
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
@@ -61,6 +63,13 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         if lost is not None and self.done():
             lost.error = self._lost = None
 
+    def _orphan(self, error: BaseException) -> None:
+        """In a child of a fork, where nobody will complete it. No callback runs, no lock is waited for."""
+        self._condition = threading.Condition()
+        self._done_callbacks.clear()  # type: ignore[attr-defined]  # of the base class, untyped
+        if not self.done():
+            super().set_exception(error)
+
     # --- as the sink of its call
 
     def _begin(self) -> bool:
@@ -104,14 +113,25 @@ class Future(concurrent.futures.Future[T], Generic[T]):
 class _Lost:
     """An exception on a future; says so if it dies without having been looked at."""
 
-    __slots__ = ("error",)
+    __slots__ = ("__weakref__", "error")
 
     def __init__(self, error: BaseException) -> None:
         self.error: BaseException | None = error
+        _unseen.add(self)
 
     def __del__(self) -> None:
         if self.error is not None:
             report_lost(self.error, "a task failed and nobody looked at its future")
+
+
+_unseen: weakref.WeakSet[_Lost] = weakref.WeakSet()
+
+
+def report_all_lost() -> None:
+    """At the end of the interpreter, when futures may live longer than what it takes to log."""
+    for lost in list(_unseen):
+        lost.__del__()
+        lost.error = None
 
 
 def report_lost(error: BaseException, what: str) -> None:

@@ -110,7 +110,10 @@ class Worker:
         reply = self._chunk(*entry) if kind & codec.ITEMS else self._single(*entry)
         if self._forked:
             os._exit(0)  # a child that a task forked came back from it: the reply is the worker's alone
-        self._end.send(reply)
+        if reply[4] == lo:
+            words[CALL] = 0  # all of the chunk was handed back: somebody else replies
+        else:
+            self._end.send(reply)
 
     def _single(
         self, number: int, function: Any, kind: int, payload: Any, lo: int, hi: int, context: bytes | None
