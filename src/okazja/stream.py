@@ -415,7 +415,8 @@ class Run:
     def __del__(self) -> None:
         """Report failures, if nobody ever asked for a result."""
         errors = [error for chunk in self._chunks for error in chunk.errors.values()]
-        if errors and not self._started and not isinstance(errors[0], KeyboardInterrupt):
+        quiet = self._started or self._engine.interrupted or not errors
+        if not quiet and not isinstance(errors[0], KeyboardInterrupt):
             report_lost(errors[0], f"{len(errors)} items of a map failed and nobody looked; the first error")
 
     def forgotten(self) -> None:

@@ -111,7 +111,7 @@ class Engine:
         self._closed = False  # the backend was told
         self._killed = ""  # by which method the workers were ended, if so
         self.forgotten = False
-        self._interrupted = False  # by Ctrl-C
+        self.interrupted = False  # by Ctrl-C
         self._owner = os.getpid()
         backend.open(
             Spec(name=self.name, max_workers=max_workers, board=self.board, **spec_options), self.deliver
@@ -276,7 +276,7 @@ class Engine:
 
     def _hush(self, call: Call) -> None:
         """After Ctrl-C nobody needs to be told that calls have failed."""
-        if self._interrupted and isinstance(call.sink, Future):
+        if self.interrupted and isinstance(call.sink, Future):
             call.sink._looked_at()
 
     def _settle(self, news: _News) -> None:
@@ -354,7 +354,7 @@ class Engine:
 
         Calls on threads can't be stopped; they are not waited for here.
         """
-        self._interrupted = True
+        self.interrupted = True
         self.shutdown(wait=False, cancel_futures=True)
         if not self.backend.capabilities.can_kill or os.getpid() != self._owner:
             return
