@@ -22,12 +22,12 @@ from typing import Any, Literal, ParamSpec, TypeVar
 
 from okazja._backends import find_backend
 from okazja._core.messages import Call, Function, Timing
-from okazja._engine import Engine, Future
+from okazja._engine import Engine, Future, Run, context_values
 from okazja._transport import codec, pickling
 from okazja._worker.cpus import default_workers
 from okazja._worker.task import check_arity, check_task, name_of
 from okazja.errors import BadInput, NotPicklable, TaskTypeError, UnsupportedParameter
-from okazja.stream import Outcome, Run, context_values
+from okazja.stream import Outcome, outcomes, values
 
 __all__ = ["Executor", "map"]
 
@@ -172,9 +172,9 @@ class Executor(concurrent.futures.Executor):
         run = self._run(fn, iterables, chunksize=chunksize, buffersize=buffersize)
         run.top_up()
         deadline = None if timeout is None else monotonic() + timeout
-        values = run.values(deadline)
-        run.handed_out(values)
-        return values
+        results = values(run, deadline)
+        run.handed_out(results)
+        return results
 
     def _run(self, fn: Callable[..., Any], iterables: tuple[Iterable[Any], ...], **options: Any) -> Run:
         self._engine.check_open()
@@ -233,9 +233,9 @@ class Executor(concurrent.futures.Executor):
         _check_map(fn, (iterable,), None, None)
         run = self._run(fn, (iterable,), ordered=ordered, keep_items=True)
         run.top_up()
-        outcomes = run.outcomes()
-        run.handed_out(outcomes)
-        return outcomes
+        results = outcomes(run)
+        run.handed_out(results)
+        return results
 
     # --- attributes of the standard library's executors that other programs read
 

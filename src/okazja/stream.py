@@ -1,39 +1,17 @@
-"""One pass over an input: draws it lazily, sends it in chunks, and brings the results in order or as they come.
-
-``map`` and ``stream`` are two faces of one ``Run``. Input is drawn only in the thread that calls
-``map``, ``next`` or ``shutdown``; what was drawn and not yet handed to the caller is bounded, in items
-and in bytes. The run's condition guards its counters; it is never held while input is drawn or the
-caller's code runs.
-"""
+"""The two faces of a pass over an input: the values of ``map``, the outcomes of ``stream``."""
 
 from __future__ import annotations
 
-import threading
-import weakref
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError
-from contextvars import copy_context
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
-from time import monotonic
 from typing import Any, Generic, TypeVar
 
-from okazja._core.chunking import Pace, chunk_size
-from okazja._core.messages import Call, Function, Reply, Timing
-from okazja._engine import Engine, report_lost
-from okazja._transport import codec, pickling
-from okazja._worker.task import name_of
-from okazja.errors import ExecutorShutdown
+from okazja._engine import Run
 
-__all__ = ["Outcome", "Run"]
+__all__ = ["Outcome", "outcomes", "values"]
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-MOST_ITEMS = 1 << 15  # drawn and not yet handed to the caller
-MOST_BYTES = 1 << 25  # of arguments and results of the same, as they travel
-PER_WORKER = 4  # chunks that may be on their way for each worker; more input is drawn at half of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,443 +36,36 @@ class Outcome(Generic[T, R]):
         return self.error is None
 
 
-class _Chunk:
-    """Consecutive items of the input; the sink of the calls that they travel in."""
-
-    __slots__ = (
-        "base",
-        "bytes",
-        "errors",
-        "items",
-        "left",
-        "run",
-        "seconds",
-        "sent",
-        "size",
-        "values",
-        "worker",
-    )
-
-    def __init__(self, run: Run, base: int, size: int, items: list[Any] | None) -> None:
-        self.run = run
-        self.base = base  # index of the first item
-        self.size = size
-        self.left = size  # items without an outcome
-        self.items = items  # kept where outcomes are asked for
-        self.values: list[Any] | None = None
-        self.errors: dict[int, BaseException] = {}  # by position
-        self.sent = 0  # bytes of the arguments
-        self.bytes = 0  # of arguments and results
-        self.seconds = 0.0
-        self.worker = -1
-
-    def _begin(self) -> bool:
-        if self.run.closed:
-            self.run.arrived(self, self.left, 0.0)
-            return False
-        return True
-
-    def _settle(self, call: Call, reply: Reply) -> None:
-        form, body, seconds = reply[1], reply[2], reply[3]
-        lo, hi = call.lo, call.hi
-        if form == codec.VALUE:
-            self.values = [body]
-        elif form == codec.RAISED:
-            self.errors[0] = body
-        elif form == codec.ERROR:
-            error = codec.decode_error(body)
-            self.errors.update(dict.fromkeys(range(lo, hi), error))
-        else:
-            self._take(form, body, lo, hi)
-            for position, problem in reply[5].items():
-                self.errors[position] = codec.decode_error(problem)
-        self.worker = call.slot
-        self.run.arrived(self, hi - lo, seconds)
-
-    def _take(self, form: int, body: Any, lo: int, hi: int) -> None:
-        errors: dict[int, BaseException] = {}
-        values = codec.decode_values(form, body, errors)
-        if form:
-            self.bytes += len(body[1])
-        elif values and type(values[0]) in (str, bytes):
-            self.bytes += sum(len(value) for value in values if type(value) in (str, bytes))
-        for position, error in errors.items():
-            self.errors[lo + position] = error
-        if hi - lo == self.size:
-            self.values = values
-        else:
-            if self.values is None:
-                self.values = [None] * self.size
-            self.values[lo:hi] = values
-
-    def _fail(self, call: Call, error: BaseException, item: int | None = None) -> None:
-        self.errors.update(dict.fromkeys(range(call.lo, call.hi), error))
-        self.run.arrived(self, call.items, 0.0)
-
-    def _drop(self, call: Call) -> None:
-        self._fail(call, CancelledError())
-
-
-class Run:
-    """One map or stream over an input."""
-
-    def __init__(
-        self,
-        engine: Engine,
-        fn: Callable[..., Any],
-        source: Iterator[Any],
-        *,
-        star: bool,
-        length: int | None,
-        chunksize: int | None = None,
-        buffersize: int | None = None,
-        ordered: bool = True,
-        keep_items: bool = False,
-        context_vars: tuple[Any, ...] = (),
-    ) -> None:
-        self._engine = engine
-        self._source = source
-        self._star = star
-        self._remaining = length  # items not yet drawn; None where nobody knows
-        self._chunksize = 1 if engine.shares_memory else chunksize
-        self._buffersize = buffersize
-        self._ordered = ordered
-        self._keep_items = keep_items
-        self._changed = threading.Condition(threading.Lock())
-        self._chunks: deque[_Chunk] = deque()  # drawn and not handed over; unordered: those that are done
-        self._pending = 0  # chunks without all of their outcomes
-        self._held_items = 0  # drawn and not handed over
-        self._held_bytes = 0
-        self._drawing = False  # some thread draws input
-        self._drawn = 0
-        self._last = 0  # size of the last chunk
-        self._pace = Pace()
-        self._input_ended = False
-        self._input_error: BaseException | None = None
-        self.closed = False
-        self._high = PER_WORKER * engine.max_workers
-        self._iterator: weakref.ref[Any] | None = None
-        self._started = False  # somebody has asked for a result
-        self._fn, self._context = self._prepare(fn, context_vars)
-        engine.runs.append(self)
-        engine.all_runs.add(self)
-
-    def _prepare(self, fn: Callable[..., Any], context_vars: tuple[Any, ...]) -> tuple[Function, Any]:
-        name = name_of(fn)
-        if self._engine.shares_memory:
-            return Function(fn, name, Timing()), copy_context()
-        context = pickling.dumps(context_values(context_vars), "the context") if context_vars else None
-        return self._engine.functions.for_map(fn, name, self._engine.number_call()), context
-
-    @property
-    def sized(self) -> bool:
-        """Whether it is known how many items there are."""
-        return self._remaining is not None
-
-    # --- input ----------------------------------------------------------------------------------------
-
-    def top_up(self, *, bounded: bool = True) -> None:
-        """Draw input and send it, as far as there is room. Does nothing while another thread does it."""
-        with self._changed:
-            if self._drawing or self._input_ended or self.closed:
-                return
-            if bounded and self._pending > self._high // 2:
-                return
-            self._drawing = True
-        try:
-            while self._has_room(bounded) and self._draw(bounded):
-                pass
-        finally:
-            with self._changed:
-                self._drawing = False
-                self._changed.notify_all()
-            self._end_if_drawn()
-
-    def _end_if_drawn(self) -> None:
-        if self._input_ended:
-            self._engine.run_ended(self)
-
-    def _has_room(self, bounded: bool) -> bool:
-        if self.closed or self._input_ended:
-            return False
-        if not bounded:
-            return True
-        if self._buffersize is not None:
-            return self._held_items < self._buffersize
-        return self._pending < self._high and (
-            not self._chunks or (self._held_items < MOST_ITEMS and self._held_bytes < MOST_BYTES)
-        )
-
-    def _draw(self, bounded: bool) -> bool:
-        """Draw one chunk and send it; False at the end of the input."""
-        size = self._size(bounded)
-        items: list[Any] = []
-        try:
-            items.extend(islice(self._source, size))
-        except Exception as error:  # handed to the caller in its place, after what came before it
-            self._input_error = error
-        except BaseException:
-            self.close()
-            raise
-        if len(items) < size:
-            self._input_ended = True
-        if not items:
-            return False
-        if self._remaining is not None:
-            self._remaining = max(self._remaining - len(items), 0)
-            self._input_ended = self._input_ended or not self._remaining
-        self._last = len(items)
-        chunk = _Chunk(self, self._drawn, len(items), items if self._keep_items else None)
-        self._drawn += len(items)
-        with self._changed:
-            self._pending += 1
-            self._held_items += len(items)
-            if self._ordered:
-                self._chunks.append(chunk)
-        self._dispatch(chunk, items)
-        return not self._input_ended
-
-    def _size(self, bounded: bool) -> int:
-        size = self._chunksize or chunk_size(
-            self._pace.seconds, self._last or 1, self._engine.max_workers, self._remaining
-        )
-        if bounded and self._buffersize is not None:
-            # Chunks of a part of the buffer, so that the workers go on while the caller takes results.
-            share = self._chunksize or max(self._buffersize // (2 * self._engine.max_workers), 1)
-            size = min(size, share, max(self._buffersize - self._held_items, 1))
-        return size
-
-    def _dispatch(self, chunk: _Chunk, items: list[Any]) -> None:
-        engine = self._engine
-        if engine.shares_memory:
-            args = items[0] if self._star else (items[0],)
-            call = Call(engine.number_call(), self._fn, codec.ARGS, (args, {}), chunk)
-            call.context = self._context.copy()
-            engine.dispatch(call)
-            return
-        kind, payload, errors = codec.encode_items(items, self._star)
-        chunk.bytes = chunk.sent = len(payload)
-        with self._changed:
-            self._held_bytes += chunk.sent
-        lo = 0
-        for bad in [*errors, len(items)]:
-            if lo < bad:
-                call = Call(engine.number_call(), self._fn, kind, payload, chunk, lo, bad)
-                call.context = self._context
-                engine.dispatch(call)
-            lo = bad + 1
+def values(run: Run, deadline: float | None) -> Iterator[Any]:
+    """The values in order; the first error ends them."""
+    for chunk in run.chunks(deadline):
+        values, errors = chunk.values or [None], chunk.errors
         if errors:
-            chunk.errors.update(errors)
-            self.arrived(chunk, len(errors), 0.0)
-
-    # --- results ----------------------------------------------------------------------------------------
-
-    def arrived(self, chunk: _Chunk, items: int, seconds: float) -> None:
-        """Items of a chunk have their outcomes."""
-        with self._changed:
-            chunk.left -= items
-            chunk.seconds += seconds
-            if seconds:
-                self._pace.measured(seconds, items)
-            if chunk.left:
-                return
-            self._pending -= 1
-            self._held_bytes += chunk.bytes - chunk.sent
-            if not self._ordered:
-                self._chunks.append(chunk)
-            if (
-                not self._ordered
-                or self._pending <= self._high // 2
-                or (self._chunks and self._chunks[0] is chunk)
-            ):
-                self._changed.notify_all()
-
-    def chunks(self, deadline: float | None) -> Iterator[_Chunk]:
-        """Done chunks, in order or as they come; draws input on the way. Ends with the input's error."""
-        self._started = True
-        try:
-            while True:
-                self.top_up()
-                with self._changed:
-                    chunk = self._next_done()
-                    if chunk is None:
-                        if not self._pending and self._input_ended and not self._drawing:
-                            break
-                        if self.closed:
-                            break
-                        if (
-                            self._pending > self._high // 2
-                            or self._input_ended
-                            or self._drawing
-                            or self._is_full()
-                        ):
-                            self._wait(deadline)
-                        continue
-                self.top_up()
-                yield chunk
-                del chunk
-            if self._input_error is not None:
-                error, self._input_error = self._input_error, None
-                raise error
-        finally:
-            self.close()
-
-    def _is_full(self) -> bool:
-        return bool(self._pending) and not self._has_room(True)
-
-    def _next_done(self) -> _Chunk | None:
-        if not self._chunks or self._chunks[0].left:
-            return None
-        chunk = self._chunks.popleft()
-        if self._buffersize is None:
-            self._held_items -= chunk.size
-        self._held_bytes -= chunk.bytes
-        return chunk
-
-    def _wait(self, deadline: float | None) -> None:
-        if deadline is None:
-            self._changed.wait()
-        else:
-            left = deadline - monotonic()
-            if left <= 0 or not self._changed.wait(left):
-                raise TimeoutError("the next result was not there in time")
-
-    def values(self, deadline: float | None) -> Iterator[Any]:
-        """The values in order; the first error ends them."""
-        for chunk in self.chunks(deadline):
-            values, errors = chunk.values or [None], chunk.errors
-            if errors:
-                for position in range(chunk.size):
-                    if position in errors:
-                        try:
-                            raise errors[position]
-                        finally:
-                            # Break the cycle error → traceback → this frame → error.
-                            errors = values = chunk = None  # type: ignore[assignment]
-                    if self._buffersize is not None:
-                        self._took_one()
-                    yield values[position]
-            else:
-                values.reverse()
-                chunk.values = None
-                while values:
-                    if self._buffersize is not None:
-                        self._took_one()
-                    yield values.pop()  # no reference is kept to what the caller has
-
-    def _took_one(self) -> None:
-        """The caller takes a result: with a buffersize, exactly one more item may be drawn."""
-        with self._changed:
-            self._held_items -= 1
-
-    def outcomes(self) -> Iterator[Outcome[Any, Any]]:
-        """An outcome for every item."""
-        for chunk in self.chunks(None):
-            items, values = chunk.items or [], chunk.values
-            seconds = chunk.seconds / chunk.size
             for position in range(chunk.size):
-                error = chunk.errors.get(position)
-                value = values[position] if values is not None and error is None else None
-                yield Outcome(chunk.base + position, items[position], value, error, 1, seconds, chunk.worker)
-
-    def handed_out(self, iterator: Any) -> None:
-        """Remember which iterator shows this run, to know whether anybody can still look."""
-        this = weakref.ref(self)  # no cycle: results are freed with their last reference
-
-        def dropped(_: object) -> None:
-            run = this()
-            if run is not None:
-                run._dropped()
-
-        self._iterator = weakref.ref(iterator, dropped)
-
-    def _dropped(self) -> None:
-        if self._engine.forgotten:
-            self.forgotten()
-
-    def __del__(self) -> None:
-        """Report failures, if nobody ever asked for a result."""
-        errors = [error for chunk in self._chunks for error in chunk.errors.values()]
-        quiet = self._started or self._engine.interrupted or not errors
-        if not quiet and not isinstance(errors[0], KeyboardInterrupt):
-            report_lost(errors[0], f"{len(errors)} items of a map failed and nobody looked; the first error")
-
-    def forgotten(self) -> None:
-        """The executor is gone. A long input goes on as before as long as somebody holds the iterator."""
-        if self._can_be_looked_at() and (self._remaining is None or self._remaining > MOST_ITEMS):
-            return
-        if self.sized:
-            self.finish(wait=False)
+                if position in errors:
+                    try:
+                        raise errors[position]
+                    finally:
+                        # Break the cycle error → traceback → this frame → error.
+                        errors = values = chunk = None  # type: ignore[assignment]
+                if run.buffersize is not None:
+                    run.took_one()
+                yield values[position]
         else:
-            self.abandon()
-
-    # --- the end ------------------------------------------------------------------------------------------
-
-    def finish(self, *, wait: bool) -> None:
-        """At shutdown: see a sized input through, give up an unsized one."""
-        if not self.sized:
-            if not self._input_ended:
-                self._input_error = ExecutorShutdown(
-                    f"the executor was shut down when {self._drawn} items of this input had been drawn; its length is "
-                    f"unknown, so the rest was left alone. Take the results inside the with block, or pass a list"
-                )
-                self._input_ended = True
-                with self._changed:
-                    self._changed.notify_all()
-            self._engine.run_ended(self)
-            return
-        if not wait:
-            self.top_up(bounded=False)
-            return
-        while not self._input_ended and not self.closed:
-            self.top_up(bounded=False) if self._can_be_looked_at() else self._drain()
-
-    def _can_be_looked_at(self) -> bool:
-        return self._iterator is None or self._iterator() is not None
-
-    def _drain(self) -> None:
-        """Nobody can look at the results any more: run the rest in bounded memory, report a failure."""
-        failures = 0
-        first: BaseException | None = None
-        for chunk in self.chunks(None):
-            failures += len(chunk.errors)
-            first = first or next(iter(chunk.errors.values()), None)
-        if first is not None:
-            report_lost(first, f"{failures} items of a map failed and nobody looked; the first error")
-
-    def abandon(self) -> None:
-        """Draw no more. What is on its way is waited for or cancelled by the engine."""
-        if not self._input_ended:
-            self._input_error = CancelledError()
-            self._input_ended = True
-        with self._changed:
-            self._changed.notify_all()
-        self._engine.run_ended(self)
-
-    def orphan(self) -> None:
-        """In a child of a fork: nothing more will arrive, and some thread may have held the condition."""
-        self._changed = threading.Condition(threading.Lock())
-        self._input_error = self._engine.broken
-        self._drawing = False
-        self._input_ended = self.closed = self._started = True
-        self._pending = 0
-        self._chunks.clear()
-
-    def close(self) -> None:
-        """The caller wants no more: what has not begun never will."""
-        with self._changed:
-            early = not self.closed and bool(self._pending)
-            self.closed = True
-            self._input_ended = True
-            self._chunks.clear()
-            self._changed.notify_all()
-        self._engine.run_ended(self)
-        if early:
-            self._engine.release(self)
+            values.reverse()
+            chunk.values = None
+            while values:
+                if run.buffersize is not None:
+                    run.took_one()
+                yield values.pop()  # no reference is kept to what the caller has
 
 
-def context_values(context_vars: Iterable[Any]) -> list[tuple[Any, Any]]:
-    """The variables that have a value here, with it."""
-    missing = object()
-    pairs = [(var, var.get(missing)) for var in context_vars]
-    return [(var, value) for var, value in pairs if value is not missing]
+def outcomes(run: Run) -> Iterator[Outcome[Any, Any]]:
+    """An outcome for every item."""
+    for chunk in run.chunks(None):
+        items, values = chunk.items or [], chunk.values
+        seconds = chunk.seconds / chunk.size
+        for position in range(chunk.size):
+            error = chunk.errors.get(position)
+            value = values[position] if values is not None and error is None else None
+            yield Outcome(chunk.base + position, items[position], value, error, 1, seconds, chunk.worker)

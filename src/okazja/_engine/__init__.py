@@ -1,6 +1,8 @@
-"""The engine behind every Executor, and its futures."""
+"""The engine behind every Executor, its futures, and its passes over inputs."""
 
-from okazja._engine.engine import Engine, live_engines
-from okazja._engine.future import Future, report_lost
+from okazja._engine.engine import Engine
+from okazja._engine.future import Future
+from okazja._engine.lifetime import live_engines
+from okazja._engine.run import Run, context_values
 
-__all__ = ["Engine", "Future", "live_engines", "report_lost"]
+__all__ = ["Engine", "Future", "Run", "context_values", "live_engines"]

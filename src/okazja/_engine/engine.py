@@ -15,7 +15,6 @@ import itertools
 import logging
 import os
 import signal
-import sys
 import threading
 import weakref
 from collections.abc import Sequence
@@ -36,22 +35,22 @@ from okazja._core.messages import (
     StartFailed,
 )
 from okazja._core.scheduler import Scheduler
+from okazja._engine import lifetime
 from okazja._engine.deaths import backend_failed, fresh, start_failed, worker_died, workers_die_at_start
-from okazja._engine.future import Future, report_all_lost
+from okazja._engine.future import Future
 from okazja._transport.board import Board
 from okazja._transport.codec import FunctionTable
 from okazja.errors import ExecutorBroken, ExecutorShutdown
 
-__all__ = ["Engine", "Run", "live_engines"]
+__all__ = ["Engine"]
 
 GRACE = 1.0  # seconds for an interrupted call to end by itself
 
 _numbers = itertools.count(1)
-_live: weakref.WeakSet[Engine] = weakref.WeakSet()
 log = logging.getLogger("okazja")
 
 
-class Run(Protocol):
+class Pass(Protocol):
     """A map or stream that has not drawn all of its input."""
 
     def finish(self, *, wait: bool) -> None:
@@ -98,8 +97,8 @@ class Engine:
         self.max_workers = max_workers
         self.board = Board.create(max_workers, number=self.number, backend=backend_name, name=self.name)
         self.functions = FunctionTable()
-        self.runs: list[Run] = []  # those that have input left to draw
-        self.all_runs: weakref.WeakSet[Run] = weakref.WeakSet()
+        self.runs: list[Pass] = []  # those that have input left to draw
+        self.all_runs: weakref.WeakSet[Pass] = weakref.WeakSet()
         self.shares_memory = backend.capabilities.shares_memory
         self.broken: BaseException | None = None
         self.accepting = True
@@ -108,15 +107,15 @@ class Engine:
         self._scheduler = Scheduler(max_workers, max_items)
         self._ports: list[Port | None] = [None] * max_workers
         self._closing = False  # told to close when nothing is pending
-        self._closed = False  # the backend was told
+        self.closed = False  # the backend was told
         self._killed = ""  # by which method the workers were ended, if so
         self.forgotten = False
         self.interrupted = False  # by Ctrl-C
-        self._owner = os.getpid()
+        self.owner = os.getpid()
         backend.open(
             Spec(name=self.name, max_workers=max_workers, board=self.board, **spec_options), self.deliver
         )
-        _live.add(self)
+        lifetime.register(self)
 
     def number_call(self) -> int:
         """A number for a new call."""
@@ -132,7 +131,7 @@ class Engine:
             raise fresh(self.broken)
         if not self.accepting:
             raise ExecutorShutdown("cannot schedule new futures after shutdown of the executor")
-        if _interpreter_exits:
+        if lifetime.interpreter_exits():
             raise ExecutorShutdown("cannot schedule new futures after interpreter shutdown")
 
     def dispatch(self, call: Call) -> None:
@@ -144,7 +143,7 @@ class Engine:
                 del call  # see serial.execute
             return
         with self._lock:
-            if self.broken is not None or self._closed:
+            if self.broken is not None or self.closed:
                 refused = self.broken or ExecutorShutdown("the executor was shut down meanwhile")
             else:
                 refused = None
@@ -272,7 +271,7 @@ class Engine:
         verdict = self._scheduler.died(death.port.slot, death.call, death.item)
         if verdict.guilty is not None:
             failed.append((verdict.guilty, worker_died(death, verdict.guilty, self._killed)))
-        return workers_die_at_start(death) if verdict.broken and not self._closed else None
+        return workers_die_at_start(death) if verdict.broken and not self.closed else None
 
     def _hush(self, call: Call) -> None:
         """After Ctrl-C nobody needs to be told that calls have failed."""
@@ -323,7 +322,7 @@ class Engine:
     def shutdown(self, *, wait: bool, cancel_futures: bool) -> None:
         """Take no more work; see Executor.shutdown."""
         self.accepting = False
-        if os.getpid() != self._owner:
+        if os.getpid() != self.owner:
             return  # a fork of the owner: nothing here is its own
         if cancel_futures:
             self._cancel()
@@ -356,7 +355,7 @@ class Engine:
         """
         self.interrupted = True
         self.shutdown(wait=False, cancel_futures=True)
-        if not self.backend.capabilities.can_kill or os.getpid() != self._owner:
+        if not self.backend.capabilities.can_kill or os.getpid() != self.owner:
             return
         with self._lock:
             running = [
@@ -372,7 +371,7 @@ class Engine:
 
     def release(self, run: object) -> None:
         """A map was closed early: get back what workers hold of it, so that it never begins."""
-        if not self._places or self._closed:
+        if not self._places or self.closed:
             return
         with self._lock:
             slots = [
@@ -386,7 +385,7 @@ class Engine:
 
     def forget(self) -> None:
         """The Executor is gone: end once its work is done. May run in any thread, during a collection."""
-        if _interpreter_exits or os.getpid() != self._owner or self._closing:
+        if lifetime.interpreter_exits() or os.getpid() != self.owner or self._closing:
             return
         self.accepting = False
         self.forgotten = True
@@ -396,7 +395,7 @@ class Engine:
             self._closing = True
         self._close_if_done()
 
-    def run_ended(self, run: Run) -> None:
+    def run_ended(self, run: Pass) -> None:
         """A map has drawn all of its input, or was closed."""
         with self._lock:
             if run in self.runs:
@@ -424,7 +423,7 @@ class Engine:
         self._close(number)
 
     def _close_if_done(self) -> None:
-        if self._closing and not self._closed:
+        if self._closing and not self.closed:
             with self._lock:
                 done = not self._scheduler.pending
             if done:
@@ -432,7 +431,7 @@ class Engine:
 
     def _close(self, number: int | None) -> None:
         with self._lock:
-            again, self._closed = self._closed, True
+            again, self.closed = self.closed, True
         if not again or number is not None:
             self.backend.close(number)
 
@@ -443,49 +442,10 @@ class Engine:
         self.broken = ExecutorBroken(
             "this executor belongs to the process that forked this one: make a new one here"
         )
-        self._closed = True
+        self.closed = True
         for run in list(self.all_runs):
             run.orphan()
         for call in [*self._scheduler.drop_all(), *self.backend.drop()]:
             if isinstance(call.sink, Future):
                 call.sink._orphan(self.broken)
         self.backend.abandon()
-
-
-def live_engines() -> list[Engine]:
-    """The engines of this process that were not closed, oldest first."""
-    return sorted((engine for engine in _live if not engine._closed), key=lambda engine: engine.number)
-
-
-# --- the life of the interpreter ------------------------------------------------------------------------------
-
-_interpreter_exits = False
-
-
-def _at_exit() -> None:
-    """Let pending work finish before the interpreter ends, as the standard library's executors do."""
-    global _interpreter_exits
-    engines = list(_live)
-    ctrl_c = getattr(sys, "last_type", None) is KeyboardInterrupt
-    for engine in engines:
-        if ctrl_c:
-            engine.interrupt()
-        else:
-            engine.shutdown(wait=False, cancel_futures=False)
-    _interpreter_exits = True
-    for engine in engines:
-        if engine._owner == os.getpid():
-            engine.backend.join()
-    report_all_lost()
-
-
-def _after_fork_in_child() -> None:
-    for engine in list(_live):
-        engine.abandon()
-    _live.clear()
-
-
-# Before threads are joined, which atexit would be too late for; concurrent.futures does the same.
-threading._register_atexit(_at_exit)  # type: ignore[attr-defined]
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,97 @@
+"""A chunk: consecutive items of an input that travel together, and the sink of the calls they travel in."""
+
+from __future__ import annotations
+
+from concurrent.futures import CancelledError
+from typing import Any, Protocol
+
+from okazja._core.messages import Call, Reply
+from okazja._transport import codec
+
+__all__ = ["Chunk"]
+
+
+class Owner(Protocol):
+    """The run that a chunk belongs to."""
+
+    closed: bool
+
+    def arrived(self, chunk: Chunk, items: int, seconds: float) -> None:
+        """Items of a chunk have their outcomes."""
+
+
+class Chunk:
+    """Consecutive items of the input; the sink of the calls that they travel in."""
+
+    __slots__ = (
+        "base",
+        "bytes",
+        "errors",
+        "items",
+        "left",
+        "run",
+        "seconds",
+        "sent",
+        "size",
+        "values",
+        "worker",
+    )
+
+    def __init__(self, run: Owner, base: int, size: int, items: list[Any] | None) -> None:
+        self.run = run
+        self.base = base  # index of the first item
+        self.size = size
+        self.left = size  # items without an outcome
+        self.items = items  # kept where outcomes are asked for
+        self.values: list[Any] | None = None
+        self.errors: dict[int, BaseException] = {}  # by position
+        self.sent = 0  # bytes of the arguments
+        self.bytes = 0  # of arguments and results
+        self.seconds = 0.0
+        self.worker = -1
+
+    def _begin(self) -> bool:
+        if self.run.closed:
+            self.run.arrived(self, self.left, 0.0)
+            return False
+        return True
+
+    def _settle(self, call: Call, reply: Reply) -> None:
+        form, body, seconds = reply[1], reply[2], reply[3]
+        lo, hi = call.lo, call.hi
+        if form == codec.VALUE:
+            self.values = [body]
+        elif form == codec.RAISED:
+            self.errors[0] = body
+        elif form == codec.ERROR:
+            error = codec.decode_error(body)
+            self.errors.update(dict.fromkeys(range(lo, hi), error))
+        else:
+            self._take(form, body, lo, hi)
+            for position, problem in reply[5].items():
+                self.errors[position] = codec.decode_error(problem)
+        self.worker = call.slot
+        self.run.arrived(self, hi - lo, seconds)
+
+    def _take(self, form: int, body: Any, lo: int, hi: int) -> None:
+        errors: dict[int, BaseException] = {}
+        values = codec.decode_values(form, body, errors)
+        if form:
+            self.bytes += len(body[1])
+        elif values and type(values[0]) in (str, bytes):
+            self.bytes += sum(len(value) for value in values if type(value) in (str, bytes))
+        for position, error in errors.items():
+            self.errors[lo + position] = error
+        if hi - lo == self.size:
+            self.values = values
+        else:
+            if self.values is None:
+                self.values = [None] * self.size
+            self.values[lo:hi] = values
+
+    def _fail(self, call: Call, error: BaseException, item: int | None = None) -> None:
+        self.errors.update(dict.fromkeys(range(call.lo, call.hi), error))
+        self.run.arrived(self, call.items, 0.0)
+
+    def _drop(self, call: Call) -> None:
+        self._fail(call, CancelledError())
