@@ -55,6 +55,7 @@ class ProcessBackend:
         self._ports: dict[int, WorkerProcess] = {}  # by reply descriptor
         self._prestarted: dict[int, WorkerProcess] = {}  # by slot
         self._watched: set[int] = set()
+        self._forking: WorkerProcess | None = None  # the one that is being started
         self._collector: threading.Thread | None = None
         self._closing = False
         self._released = False
@@ -98,6 +99,7 @@ class ProcessBackend:
         self._poll.register(port.channel.replies, select.EPOLLIN)
         board = self._spec.board.fd
         assert board is not None
+        self._forking = port
         try:
             self._launcher.launch(port, board)
         except BaseException:
@@ -105,6 +107,8 @@ class ProcessBackend:
             port.channel.close()
             port.release()
             raise
+        finally:
+            self._forking = None
         self._watch()
         os.eventfd_write(self._wake, 1)  # starting it may have found others dead
         if self._closing:
@@ -179,8 +183,16 @@ class ProcessBackend:
         return True
 
     def abandon(self) -> None:
-        """In a child of a fork: neither threads nor workers are this process's."""
+        """In a child of a fork: neither threads nor workers are this process's, nor the ways to them.
+
+        The child may be the very worker that is being started; then it needs its own ends.
+        """
         self._collector = None
+        if not self._released:
+            self._released = True
+            self._poll.close()
+            for port in [*self._ports.values(), *self._prestarted.values()]:
+                port.channel.leave() if port is self._forking else port.channel.close()
 
     @property
     def broken(self) -> None:
@@ -224,7 +236,7 @@ class ProcessBackend:
             if port is not None:
                 if self._read(port, replies, events):
                     # A worker without its channel is of no use: perhaps a task closed descriptors.
-                    self._poll.unregister(fd)
+                    self._forget(fd)
                     port.kill()
             elif fd == self._wake:
                 os.eventfd_read(self._wake)
@@ -274,6 +286,7 @@ class ProcessBackend:
         served = mark.pid == port.pid
         board.clear(port.slot)
         port.exitcode = exited.exitcode
+        self._forget(port.channel.replies)
         with self._launching:
             self._ports.pop(port.channel.replies, None)
             port.release()
@@ -288,6 +301,13 @@ class ProcessBackend:
             )
         )
         port.channel.close()
+
+    def _forget(self, fd: int) -> None:
+        """Watch a descriptor no longer. Closing it is not enough: a process that forked may hold a copy."""
+        try:
+            self._poll.unregister(fd)
+        except OSError:
+            pass  # it was done before
 
     def _release(self) -> None:
         """Give everything back: no worker is left."""

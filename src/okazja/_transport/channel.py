@@ -165,6 +165,13 @@ class Channel:
         """Bytes of a reply of which the rest has not arrived."""
         return len(self._buffer)
 
+    def leave(self) -> None:
+        """In the worker itself, where it is a fork of the parent: give the parent's ends back."""
+        self.closed = True
+        os.close(self._calls.detach())
+        os.close(self.replies)
+        self._far.detach()
+
     def close(self) -> None:
         """Give all descriptors back. Calls that are still unread are lost."""
         if not self.closed:
