@@ -1,0 +1,133 @@
+"""What a type checker knows of okazja's public names. Nothing here is run: ``./dev lint`` checks it.
+
+Each ``type: ignore`` proves that a mistake is found: mypy warns about those that nothing needs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from collections.abc import Callable, Iterator
+from typing import assert_type
+
+import okazja
+from okazja.measure.comparison import Comparison
+from okazja.watch.tree import Tree
+
+
+def length(text: str) -> int:
+    return len(text)
+
+
+def repeat(text: str, times: int = 2, *, upper: bool = False) -> str:
+    return (text.upper() if upper else text) * times
+
+
+def submitting(executor: okazja.Executor) -> None:
+    future = executor.submit(length, "word")
+    assert_type(future, okazja.Future[int])
+    assert_type(future.result(timeout=1.0), int)
+    assert_type(future.exception(), BaseException | None)
+    assert_type(executor.submit(repeat, "word", 3, upper=True), okazja.Future[str])
+    assert_type(executor.submit(lambda: 1.5), okazja.Future[float])
+
+
+def submitting_what_does_not_fit(executor: okazja.Executor) -> None:
+    executor.submit(length, 3)  # type: ignore[arg-type]
+    executor.submit(length)  # type: ignore[call-arg]
+    executor.submit(length, "word", "another")  # type: ignore[call-arg]
+    executor.submit(repeat, "word", upper="yes")  # type: ignore[arg-type]
+    executor.submit(repeat, "word", lower=True)  # type: ignore[call-arg]
+    executor.submit("length", "word")  # type: ignore[arg-type]
+    executor.submit(length, fn="word")  # type: ignore[call-arg]
+
+
+def mapping(executor: okazja.Executor) -> None:
+    assert_type(executor.map(length, ["a", "word"]), Iterator[int])
+    assert_type(executor.map(repeat, ["a"], [3], timeout=1.0, chunksize=10, buffersize=100), Iterator[str])
+    assert_type(okazja.map(length, ["a", "word"]), list[int])
+    assert_type(okazja.map(repeat, ["a"], [3], backend="threads", max_workers=2), list[str])
+    executor.map(length, ["a"], chunksize="10")  # type: ignore[arg-type]
+    executor.map(length, 3)  # type: ignore[arg-type]
+    okazja.map(length, ["a"], max_workers="2")  # type: ignore[arg-type]
+
+
+def streaming(executor: okazja.Executor) -> None:
+    outcomes = executor.stream(length, ["a", "word"], ordered=True)
+    assert_type(outcomes, Iterator[okazja.Outcome[str, int]])
+    outcome = next(outcomes)
+    assert_type(outcome.index, int)
+    assert_type(outcome.item, str)
+    assert_type(outcome.value, int | None)
+    assert_type(outcome.error, BaseException | None)
+    assert_type(outcome.attempts, int)
+    assert_type(outcome.seconds, float)
+    assert_type(outcome.worker, int)
+    assert_type(outcome.ok, bool)
+    outcome.value = 3  # type: ignore[misc]
+    executor.stream(length, [1, 2])  # type: ignore[arg-type]
+
+
+async def awaiting(executor: okazja.Executor) -> None:
+    assert_type(await executor.submit(length, "word"), int)
+    first, second = await asyncio.gather(executor.submit(length, "word"), executor.submit(repeat, "word"))
+    assert_type(first, int)
+    assert_type(second, str)
+    loop = asyncio.get_running_loop()
+    assert_type(await loop.run_in_executor(executor, length, "word"), int)
+
+
+def taking_any_executor(executor: concurrent.futures.Executor) -> concurrent.futures.Future[int]:
+    return executor.submit(length, "word")
+
+
+def standing_in(future: okazja.Future[int]) -> None:
+    """Executors and futures go wherever those of the standard library go."""
+    with okazja.Executor("processes", max_workers=2, initializer=print, initargs=("begins",)) as executor:
+        assert_type(executor, okazja.Executor)
+        taking_any_executor(executor)
+    for done in concurrent.futures.as_completed([future]):
+        assert_type(done.result(), int)
+    okazja.Executor(backend=3)  # type: ignore[arg-type]
+    okazja.Executor("threads", max_worker=2)  # type: ignore[call-arg]
+
+
+def timing() -> None:
+    with okazja.timer("load", report=print) as clock:
+        assert_type(clock, okazja.timer)
+    assert_type(clock.name, str)
+    assert_type(clock.wall, float)
+    assert_type(clock.cpu, float)
+    assert_type(clock.workers_cpu, float)
+    assert_type(clock.total_cpu, float)
+    assert_type(clock.running, bool)
+    assert_type(clock.parent, okazja.timer | None)
+    assert_type(clock.depth, int)
+    okazja.timer(3)  # type: ignore[arg-type]
+
+
+async def timing_a_coroutine() -> None:
+    async with okazja.timer("wait") as clock:
+        assert_type(clock, okazja.timer)
+
+
+def looking() -> None:
+    assert_type(okazja.cpu_count(), int)
+    assert_type(okazja.tree(), Tree)
+    assert_type(okazja.compare(length, ["a", "word"], budget=5.0), Comparison)
+
+
+def catching(call: Callable[[], object]) -> None:
+    """Errors are caught as okazja's own or as what they are by kind."""
+    try:
+        call()
+    except okazja.WorkerDied as error:
+        assert_type(error, okazja.WorkerDied)
+
+
+def kinds_of_errors() -> tuple[type[ValueError], type[RuntimeError], type[concurrent.futures.BrokenExecutor]]:
+    return okazja.BadInput, okazja.ExecutorShutdown, okazja.ExecutorBroken
+
+
+def own_errors() -> list[type[okazja.OkazjaError]]:
+    return [okazja.BadInput, okazja.NotPicklable, okazja.WorkerDied]
