@@ -71,7 +71,7 @@ _HOME = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def _load(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'okazja' has no attribute {name!r}")
     from importlib import import_module
@@ -79,6 +79,10 @@ def __getattr__(name: str) -> Any:
     value = getattr(import_module(_HOME.get(name, "okazja.errors")), name)
     globals()[name] = value
     return value
+
+
+if not TYPE_CHECKING:  # a type checker is to know the names above and no others
+    __getattr__ = _load
 
 
 def __dir__() -> list[str]:
