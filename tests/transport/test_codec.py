@@ -66,9 +66,9 @@ def travel(call: Call) -> tuple[Any, ...]:
 def test_arguments_arrive(args: list[Any], kwargs: dict[str, Any]) -> None:
     kind, payload = codec.encode_args(tuple(args), kwargs)
     call = Call(7, Function(None, "f", Timing(), b"key"), kind, payload, None)  # type: ignore[arg-type]
-    number, _, kind, payload, lo, hi, _ = travel(call)
+    number, _, kind, payload, lo, hi, _, base = travel(call)
     arrived = pickling.loads(payload) if kind else (payload, {})
-    assert (number, lo, hi) == (7, 0, 1)
+    assert (number, lo, hi, base) == (7, 0, 1, -1)
     assert same(arrived, (tuple(args), kwargs))
 
 

@@ -13,7 +13,7 @@ from types import TracebackType
 
 from okazja._backends.base import Capabilities, Deliver, Spec
 from okazja._core.messages import Call, Port, Reply
-from okazja._transport.board import CALL, DONE, PID, STARTED, TID
+from okazja._transport.board import CALL, DONE, FIRST, PID, STARTED, TID
 from okazja._transport.codec import RAISED, VALUE
 from okazja._worker.task import checked
 from okazja.errors import ExecutorBroken
@@ -47,13 +47,14 @@ class SerialBackend:
                 continue
             if not call.sink._begin():
                 continue
-            outer = words[CALL]  # a task may submit to its own executor
+            outer = words[CALL], words[FIRST]  # a task may submit to its own executor
             self._spec.board.describe(0, call.fn.name)
+            words[FIRST] = call.base + 1
             words[STARTED] = monotonic_ns()
             words[CALL] = call.id
             reply = execute(call)
             words[DONE] += 1
-            words[CALL] = outer
+            words[CALL], words[FIRST] = outer
             self._deliver([(None, [reply])], ())
             ctrl_c = reply[2] if reply[1] == RAISED and _is_ctrl_c(reply[2]) else None
             del call, reply  # see execute

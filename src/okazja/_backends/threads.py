@@ -12,7 +12,7 @@ from time import monotonic, monotonic_ns
 from okazja._backends.base import Capabilities, Deliver, Spec
 from okazja._backends.serial import execute, initializer_failed
 from okazja._core.messages import Call, Port
-from okazja._transport.board import CALL, DONE, PID, STARTED, TID
+from okazja._transport.board import CALL, DONE, FIRST, PID, STARTED, TID
 from okazja.errors import ExecutorBroken
 
 __all__ = ["ThreadBackend"]
@@ -86,6 +86,7 @@ class ThreadBackend:
                 if call.fn.name != described:
                     described = call.fn.name
                     board.describe(slot, described)
+                words[FIRST] = call.base + 1
                 words[STARTED] = monotonic_ns()
                 words[CALL] = call.id
                 if call.sink._begin():

@@ -109,7 +109,7 @@ class Call:
     only ``lo`` and ``hi`` change.
     """
 
-    __slots__ = ("context", "fn", "hi", "id", "kind", "lo", "payload", "sink", "slot")
+    __slots__ = ("base", "context", "fn", "hi", "id", "kind", "lo", "payload", "sink", "slot")
 
     def __init__(
         self, number: int, fn: Function, kind: int, payload: Any, sink: Sink, lo: int = 0, hi: int = 1
@@ -121,6 +121,7 @@ class Call:
         self.sink = sink
         self.lo = lo
         self.hi = hi
+        self.base = -1  # index in the input of the chunk's first item; -1: a submitted call
         self.slot = -1  # the worker that holds it; -1: none
         self.context: Any = None  # contextvars: a Context in shared memory, pickled values otherwise
 
@@ -132,6 +133,7 @@ class Call:
     def part(self, number: int, lo: int, hi: int) -> Call:
         """A call for some of the items of this one."""
         call = Call(number, self.fn, self.kind, self.payload, self.sink, lo, hi)
+        call.base = self.base
         call.context = self.context
         return call
 

@@ -169,6 +169,7 @@ class Run:
             args = items[0] if self._star else (items[0],)
             call = Call(engine.number_call(), self._fn, codec.ARGS, (args, {}), chunk)
             call.context = self._context.copy()
+            call.base = chunk.base
             engine.dispatch(call)
             return
         kind, payload, errors = codec.encode_items(items, self._star)
@@ -180,6 +181,7 @@ class Run:
             if lo < bad:
                 call = Call(engine.number_call(), self._fn, kind, payload, chunk, lo, bad)
                 call.context = self._context
+                call.base = chunk.base
                 engine.dispatch(call)
             lo = bad + 1
         if errors:

@@ -9,7 +9,7 @@ Layout, little-endian 64-bit words unless said otherwise:
 
 * header, 256 bytes: magic, process id of the owner, number of the executor in that process, number
   of slots, then backend (32 bytes, UTF-8, zero-padded) and name of the executor (64 bytes).
-* a slot a worker, 256 bytes: the words named below, then what runs (192 bytes, UTF-8, zero-padded).
+* a slot a worker, 256 bytes: the words named below, then what runs (176 bytes, UTF-8, zero-padded).
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ import struct
 import sys
 from dataclasses import dataclass
 
-__all__ = ["CALL", "COMMAND", "DONE", "ITEM", "PID", "STARTED", "TARGET", "TID", "Board", "Mark"]
+__all__ = ["CALL", "COMMAND", "DONE", "FIRST", "ITEM", "PID", "STARTED", "TARGET", "TID", "Board", "Mark"]
 
 MAGIC = b"OKAZJA01"
 HEADER = struct.Struct("<8sQQQ32s64s")
 SLOT_BYTES = 256
-TEXT_BYTES = 192
+TEXT_BYTES = 176
 
 # The words of a slot.
 PID = 0  # process that runs this worker; 0: none yet
@@ -36,6 +36,7 @@ STARTED = 4  # CLOCK_MONOTONIC at which the call began, ns
 DONE = 5  # items finished so far
 COMMAND = 6  # what the parent asks for, see okazja._worker.loop
 TARGET = 7  # the call the command is about
+FIRST = 8  # index in the input of its chunk's first item, plus 1; 0: a submitted call
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class Mark:
     tid: int
     call: int
     item: int
+    index: int | None  # of the item in the input of its map; None for a submitted call
     started_ns: int
     done: int
     text: str
@@ -98,9 +100,10 @@ class Board:
     def read(self, slot: int) -> Mark:
         """The mark of one worker; words are read one by one, so a busy worker's may not match."""
         start = SLOT_BYTES * (slot + 1)
-        pid, tid, call, item, started, done, _, _ = struct.unpack_from("<8Q", self._memory, start)
+        pid, tid, call, item, started, done, _, _, first = struct.unpack_from("<9Q", self._memory, start)
         text = _text(self._memory[start + SLOT_BYTES - TEXT_BYTES : start + SLOT_BYTES])
-        return Mark(slot, pid, tid, call, item, started, done, text)
+        index = first - 1 + item if first else None
+        return Mark(slot, pid, tid, call, item, index, started, done, text)
 
     def clear(self, slot: int) -> None:
         """Make a slot ready for the next worker that takes it."""

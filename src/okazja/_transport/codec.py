@@ -229,7 +229,7 @@ def entry(call: Call) -> tuple[Any, ...]:
     """A call as it stands in a packet; see okazja._worker.loop, which reads it."""
     fn = call.fn
     function = fn.key or fn.token or (fn.definition, fn.name)
-    return (call.id, function, call.kind, call.payload, call.lo, call.hi, call.context)
+    return (call.id, function, call.kind, call.payload, call.lo, call.hi, call.context, call.base)
 
 
 def packet(entries: Sequence[tuple[Any, ...]]) -> bytes:

@@ -24,7 +24,7 @@ from types import CoroutineType
 from typing import Any
 
 from okazja._transport import codec, pickling
-from okazja._transport.board import CALL, COMMAND, DONE, ITEM, PID, STARTED, TARGET, TID, Board
+from okazja._transport.board import CALL, COMMAND, DONE, FIRST, ITEM, PID, STARTED, TARGET, TID, Board
 from okazja._transport.channel import DEFINE, WorkerEnd
 from okazja._worker.task import checked, name_of
 from okazja.errors import TaskTypeError
@@ -99,15 +99,16 @@ class Worker:
             if len(self._defined) > FUNCTIONS:
                 self._defined.popitem(last=False)
             return
-        number, function, kind, _, lo, _, _ = entry
+        number, function, kind, _, lo, _, _, base = entry
         if type(function) is int and function not in self._defined:
             self._end.send((0, BACK, [(number, lo)]))  # the parent defines it again
             return
         words = self._words
         words[ITEM] = lo
+        words[FIRST] = base + 1
         words[STARTED] = monotonic_ns()
         words[CALL] = self._number = number
-        reply = self._chunk(*entry) if kind & codec.ITEMS else self._single(*entry)
+        reply = self._chunk(*entry[:7]) if kind & codec.ITEMS else self._single(*entry[:7])
         if self._forked:
             os._exit(0)  # a child that a task forked came back from it: the reply is the worker's alone
         if reply[4] == lo:

@@ -35,7 +35,7 @@ class Work:
     tid: int  # native id of the worker's thread; 0 where it is not known
     function: str  # what it runs; empty when idle
     call: int  # number of the call it runs; 0 when idle
-    item: int  # position of the running item in that call
+    item: int | None  # index of the running item in the input of its map or stream; None for a submitted call
     seconds: float | None  # for how long the call has been running; None when idle
     done: int  # items finished so far
 
@@ -49,7 +49,7 @@ class Work:
         if self.seconds is None:
             return f"{who}: idle, {self.done} done"
         what = self.function or "a task"
-        where = f"(call {self.call}, item {self.item})"
+        where = f"(call {self.call})" if self.item is None else f"(item {self.item})"
         return f"{who}: {what} {where} for {self.seconds:.2f} s, {self.done} done"
 
 
@@ -79,7 +79,7 @@ def _work(board: Board, mark: Mark, now: int) -> Work:
         tid=mark.tid,
         function=mark.text if busy else "",
         call=mark.call,
-        item=mark.item if busy else 0,
+        item=mark.index if busy else None,
         # A mark is read word by word while its worker goes on, so it may be newer than `now`.
         seconds=max(0, now - mark.started_ns) / 1e9 if busy else None,
         done=mark.done,
