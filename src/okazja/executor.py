@@ -128,13 +128,14 @@ class Executor(concurrent.futures.Executor):
         engine = self._engine
         engine.check_open()
         future: Future[T] = Future()
+        future.name = name = name_of(fn)
         if engine.shares_memory:
-            function = Function(fn, name_of(fn), _UNTIMED)
+            function = Function(fn, name, _UNTIMED)
             call = Call(engine.number_call(), function, codec.ARGS, (args, kwargs), future)
             call.context = contextvars.copy_context()
         else:
             try:
-                function = engine.functions.for_submit(fn, name_of(fn))
+                function = engine.functions.for_submit(fn, name)
                 kind, payload = codec.encode_args(args, kwargs)
                 call = Call(engine.number_call(), function, kind, payload, future)
                 if self._context_vars:

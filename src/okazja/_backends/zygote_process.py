@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import marshal
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -68,12 +69,18 @@ def _start(tether: int) -> tuple[socket.socket, subprocess.Popen[bytes]]:
         )
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # as multiprocessing does
-    with theirs:
-        process = subprocess.Popen(
-            [sys.executable, *flags, "-P", "-c", _BOOTSTRAP, str(theirs.fileno()), str(tether)],
-            stdin=subprocess.DEVNULL,
-            pass_fds=(theirs.fileno(), tether),
-        )
+    # A Ctrl-C while the interpreter starts is not for the zygote, which has no handler yet: it takes over
+    # the mask of this thread and lifts it when it has one.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, *flags, "-P", "-c", _BOOTSTRAP, str(theirs.fileno()), str(tether)],
+                stdin=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(), tether),
+            )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     ours.send(marshal.dumps(_own_folders()))
     return ours, process
 

@@ -27,6 +27,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     traceback, by the logger ``okazja``. Looking means: ``result``, ``exception``, ``await``.
     """
 
+    name = ""  # of the function that was submitted
     _lost: _Lost | None = None
 
     def result(self, timeout: float | None = None) -> T:
@@ -50,13 +51,17 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     def set_exception(self, exception: BaseException | None) -> None:
         """Set the exception; for executors and tests."""
         if exception is not None:
-            self._lost = _Lost(exception)
+            self._lost = _Lost(exception, self.name)
         super().set_exception(exception)
 
     def __await__(self) -> Generator[Any, None, T]:
         import asyncio
 
         return asyncio.wrap_future(self).__await__()
+
+    def __repr__(self) -> str:
+        shown = super().__repr__()
+        return f"{shown[:-1]} of {self.name}>" if self.name else shown
 
     def _looked_at(self) -> None:
         lost = self._lost
@@ -113,15 +118,17 @@ class Future(concurrent.futures.Future[T], Generic[T]):
 class _Lost:
     """An exception on a future; says so if it dies without having been looked at."""
 
-    __slots__ = ("__weakref__", "error")
+    __slots__ = ("__weakref__", "error", "name")
 
-    def __init__(self, error: BaseException) -> None:
+    def __init__(self, error: BaseException, name: str) -> None:
         self.error: BaseException | None = error
+        self.name = name
         _unseen.add(self)
 
     def __del__(self) -> None:
         if self.error is not None:
-            report_lost(self.error, "a task failed and nobody looked at its future")
+            task = f"a task ({self.name})" if self.name else "a task"
+            report_lost(self.error, f"{task} failed and nobody looked at its future")
 
 
 _unseen: weakref.WeakSet[_Lost] = weakref.WeakSet()

@@ -54,6 +54,7 @@ class Zygote:
         self._wake_end = wake_end
         signal.signal(signal.SIGCHLD, _nothing)
         signal.signal(signal.SIGINT, _nothing)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # blocked by whoever started this
         signal.set_wakeup_fd(wake_end, warn_on_full_buffer=False)
         self._selector.register(self._main, selectors.EVENT_READ)
         self._selector.register(self._wake, selectors.EVENT_READ)
