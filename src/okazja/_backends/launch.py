@@ -27,9 +27,9 @@ __all__ = ["ContextLauncher", "Exit", "Launcher", "WorkerProcess", "ZygoteLaunch
 SEND_TIMEOUT = 10.0  # seconds, for a zygote that is alive to read a request
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False)
 class WorkerProcess:
-    """A worker as a process: what ``executor._processes`` shows."""
+    """A worker as a process: what ``executor._processes`` shows. Ended through its methods alone."""
 
     key: int
     slot: int

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
+from signal import SIGTERM
 from typing import Any
 
 from okazja._backends.base import Capabilities, Deliver, Spec
@@ -171,8 +172,10 @@ class ProcessBackend:
     def _end(self, port: WorkerProcess) -> None:
         if self._signal is None:
             port.channel.end()
+        elif self._signal == SIGTERM:
+            port.terminate()
         else:
-            port.send_signal(self._signal)
+            port.kill()
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait for the collector, which ends after the last worker."""
