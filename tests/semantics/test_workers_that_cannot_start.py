@@ -56,16 +56,15 @@ def test_a_map_over_it_raises_too(backend: str) -> None:
 @pytest.mark.parametrize("context", CONTEXTS)
 def test_workers_that_die_in_the_initializer_break_it_after_a_few(context: str | None) -> None:
     with Executor("processes", 2, initializer=exit_now, mp_context=context) as executor:
-        future = None
+        error: BaseException | None
         try:
-            future = executor.submit(identity, 1)
-        except ExecutorBroken:
-            pass
-        error = future.exception(60) if future else None
+            error = executor.submit(identity, 1).exception(60)
+        except ExecutorBroken as refused:  # it was noticed before
+            error = refused
+        assert isinstance(error, ExecutorBroken)
         assert eventually(lambda: executor._broken)
         with pytest.raises(ExecutorBroken, match=r"in a row died while they started.*exited with status 17"):
             executor.submit(identity, 1)
-    assert error is None or isinstance(error, ExecutorBroken)
 
 
 def die_for_the_first(marker: str) -> None:

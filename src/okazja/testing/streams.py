@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor
 from tempfile import TemporaryDirectory
@@ -31,10 +32,18 @@ def check_outcome_for_every_item(make: Maker) -> None:
             outcome = outcomes[index]
             assert outcome.item == item
             assert outcome.attempts == 1
-            assert outcome.seconds >= 0
             assert outcome.ok is (item != 3)
             assert outcome.value == (None if item == 3 else item)
             assert type(outcome.error) is (tasks.CustomError if item == 3 else type(None))
+
+
+@needs(_streams)
+def check_seconds(make: Maker) -> None:
+    """An outcome says how many seconds its item took in the worker."""
+    with make() as executor:
+        began = time.perf_counter()
+        (outcome,) = executor.stream(time.sleep, [0.05])
+        assert 0.05 <= outcome.seconds <= time.perf_counter() - began
 
 
 @needs(_streams)
