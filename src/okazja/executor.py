@@ -170,6 +170,8 @@ class Executor(concurrent.futures.Executor):
         """
         check_task(fn)
         _check_map(fn, iterables, chunksize, buffersize)
+        if timeout is not None and not isinstance(timeout, int | float):
+            raise TaskTypeError(f"timeout must be a number of seconds or None, got {timeout!r}")
         run = self._run(fn, iterables, chunksize=chunksize, buffersize=buffersize)
         run.top_up()
         deadline = None if timeout is None else monotonic() + timeout
@@ -180,7 +182,7 @@ class Executor(concurrent.futures.Executor):
     def _run(self, fn: Callable[..., Any], iterables: tuple[Iterable[Any], ...], **options: Any) -> Run:
         self._engine.check_open()
         star = len(iterables) != 1
-        lengths = [len(iterable) for iterable in iterables if isinstance(iterable, Sized)]
+        lengths = [length for iterable in iterables if (length := _length(iterable)) is not None]
         source: Iterator[Any] = zip(*iterables, strict=False) if star else iter(iterables[0])
         return Run(
             self._engine,
@@ -251,6 +253,16 @@ class Executor(concurrent.futures.Executor):
     @property
     def _threads(self) -> set[threading.Thread]:
         return getattr(self._engine.backend, "threads", set())
+
+
+def _length(iterable: object) -> int | None:
+    """How many items there are, as far as the iterable says; a hint, by which chunks are sized."""
+    if not isinstance(iterable, Sized):
+        return None
+    try:
+        return len(iterable)
+    except Exception:
+        return None
 
 
 # --- checks, before any work starts ------------------------------------------------------------------------
@@ -327,7 +339,7 @@ def _check_map(
         if not isinstance(value, int) or isinstance(value, bool):
             raise TaskTypeError(f"{name} must be an integer or None, got {value!r}")
         if value < 1:
-            raise BadInput(f"{name} must be >= 1, got {value}")
+            raise BadInput(f"{name} must be {'None or > 0' if name == 'buffersize' else '>= 1'}, got {value}")
     for position, iterable in enumerate(iterables):
         if not hasattr(iterable, "__iter__") and not hasattr(iterable, "__getitem__"):
             raise TaskTypeError(

@@ -75,6 +75,9 @@ class Backend(Protocol):
     def join(self, timeout: float | None = None) -> bool:
         """Wait until everything that ``close`` asked for has happened, ``timeout`` seconds at most; True if it has."""
 
+    def inside(self) -> bool:
+        """Whether the calling thread is one that ``join`` waits for."""
+
     def abandon(self) -> None:
         """In a child of a fork: nothing of this is the child's. Forget threads and processes."""
 

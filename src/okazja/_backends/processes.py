@@ -52,7 +52,8 @@ class ProcessBackend:
     )
 
     def __init__(self) -> None:
-        self._launching = threading.Lock()  # around starting processes and hearing of their end
+        # Re-entrant, because a finalizer may close this in the middle of it.
+        self._launching = threading.RLock()  # around starting processes and hearing of their end
         self._ports: dict[int, WorkerProcess] = {}  # by reply descriptor
         self._prestarted: dict[int, WorkerProcess] = {}  # by slot
         self._watched: set[int] = set()
@@ -69,7 +70,13 @@ class ProcessBackend:
         self._poll = select.epoll()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poll.register(self._wake, select.EPOLLIN)
-        self._launcher = _launcher(spec)
+        try:
+            self._launcher = _launcher(spec)
+        except BaseException:
+            self._poll.close()
+            os.close(self._wake)
+            spec.board.close()
+            raise
         if isinstance(self._launcher, ContextLauncher) and self._launcher.forks:
             for slot in range(spec.max_workers):
                 port = self._prestarted[slot] = self._new_port(slot)
@@ -170,11 +177,10 @@ class ProcessBackend:
         self._start_collector()
 
     def _end(self, port: WorkerProcess) -> None:
-        if self._signal is None:
-            port.channel.end()
-        elif self._signal == SIGTERM:
+        port.channel.end()  # also with a signal, which a task may have a handler for
+        if self._signal == SIGTERM:
             port.terminate()
-        else:
+        elif self._signal is not None:
             port.kill()
 
     def join(self, timeout: float | None = None) -> bool:
@@ -184,6 +190,10 @@ class ProcessBackend:
             collector.join(timeout)
             return not collector.is_alive()
         return True
+
+    def inside(self) -> bool:
+        """Whether this thread is the collector."""
+        return threading.current_thread() is self._collector
 
     def abandon(self) -> None:
         """In a child of a fork: neither threads nor workers are this process's, nor the ways to them.

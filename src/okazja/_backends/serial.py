@@ -30,6 +30,7 @@ class SerialBackend:
         """The initializer runs with the first call, as it would in a worker."""
         self._spec = spec
         self._deliver = deliver
+        self._starting = threading.RLock()
         self._started = False
         self._broken: ExecutorBroken | None = None
         self._words = spec.board.words(0)
@@ -64,9 +65,12 @@ class SerialBackend:
         return ()
 
     def _start(self) -> None:
-        if self._started:
-            return
-        self._started = True
+        with self._starting:  # other threads wait for the initializer, which may submit itself
+            if not self._started:
+                self._started = True
+                self._initialize()
+
+    def _initialize(self) -> None:
         self._words[PID] = os.getpid()
         self._words[TID] = threading.get_native_id()
         if self._spec.initializer is not None:
@@ -102,6 +106,10 @@ class SerialBackend:
     def join(self, timeout: float | None = None) -> bool:
         """Nothing runs."""
         return True
+
+    def inside(self) -> bool:
+        """There is no thread."""
+        return False
 
     def abandon(self) -> None:
         """Nothing runs."""

@@ -13,7 +13,7 @@ from okazja._backends.base import Capabilities, Deliver, Spec
 from okazja._backends.serial import execute, initializer_failed
 from okazja._core.messages import Call, Port
 from okazja._transport.board import CALL, DONE, FIRST, PID, STARTED, TID
-from okazja.errors import ExecutorBroken
+from okazja.errors import ExecutorBroken, ExecutorShutdown
 
 __all__ = ["ThreadBackend"]
 
@@ -32,6 +32,10 @@ class ThreadBackend:
         self._queue: SimpleQueue[Call | None] = SimpleQueue()
         self._idle = threading.Semaphore(0)  # threads that wait for a call
         self._starting = threading.Lock()
+        self._sending = (
+            threading.RLock()
+        )  # around the queue's end; a finalizer may close in the middle of a send
+        self._closed = False
         self._broken: ExecutorBroken | None = None
         self.threads: set[threading.Thread] = set()
         self._ended = 0  # threads that have left the loop
@@ -42,7 +46,10 @@ class ThreadBackend:
     def send(self, port: Port | None, calls: Sequence[Call]) -> Sequence[Call]:
         """Queue the calls; start a thread for each that finds none idle, up to the limit."""
         for call in calls:
-            self._queue.put(call)
+            with self._sending:
+                if self._closed:
+                    raise ExecutorShutdown("cannot schedule new futures after shutdown of the executor")
+                self._queue.put(call)
             if len(self.threads) < self._spec.max_workers and not self._idle.acquire(blocking=False):
                 self._start_thread()
         if self._broken is not None:
@@ -77,11 +84,7 @@ class ThreadBackend:
                     call = queue.get()
                 if call is None:
                     queue.put(None)  # for the next thread
-                    with self._starting:
-                        self._ended += 1
-                        last = self._ended == len(self.threads)
-                    if last:
-                        self._release()
+                    self._leave()
                     break
                 if call.fn.name != described:
                     described = call.fn.name
@@ -95,6 +98,14 @@ class ThreadBackend:
                 del call  # nothing of it must stay alive while this thread waits
         words[CALL] = words[PID] = 0
 
+    def _leave(self) -> None:
+        """This thread takes no more calls; the last one to say so after the end lets go of everything."""
+        with self._starting:
+            self._ended += 1
+            last = self._closed and self._ended == len(self.threads)
+        if last:
+            self._release()
+
     def _initialize(self) -> bool:
         initializer = self._spec.initializer
         if initializer is not None:
@@ -103,6 +114,7 @@ class ThreadBackend:
             except BaseException as error:
                 self._broken = initializer_failed(error)
                 self._fail_all(self._broken)
+                self._leave()
                 return False
         return True
 
@@ -145,9 +157,15 @@ class ThreadBackend:
 
     def close(self, signal: int | None) -> None:
         """The threads end once the queue is empty."""
-        self._queue.put(None)
-        if not self.threads:
+        with self._sending:  # no call may come to stand behind the end of the queue
+            self._closed = True
+            self._queue.put(None)
+        if self._ended == len(self.threads):
             self._release()
+
+    def inside(self) -> bool:
+        """Whether this thread is a worker."""
+        return threading.current_thread() in self.threads
 
     def _release(self) -> None:
         """The last thread is about to end: let go of what belongs to the user."""

@@ -290,7 +290,8 @@ class Scheduler:
     def answered(self, slot: int) -> None:
         """A worker has given back what it could."""
         worker = self.workers[slot]
-        worker.answered = next(iter(worker.held), 0)
+        if len(worker.held) == 1:  # else some call was still on its way to the worker: ask again
+            worker.answered = next(iter(worker.held))
 
     def _somebody_is_free(self) -> bool:
         if self._unstarted:

@@ -70,7 +70,7 @@ class Pass(Protocol):
 class _News:
     """What follows from one delivery, to be carried out once the lock is free."""
 
-    sends: list[tuple[Port, list[Call]]] = field(default_factory=list)
+    sends: list[tuple[Port, Sequence[Call]]] = field(default_factory=list)
     retiring: list[Port] = field(default_factory=list)
     stuck: list[int] = field(default_factory=list)
     pause: float | None = None  # seconds until something is due
@@ -139,6 +139,8 @@ class Engine:
         if not self._places:
             try:
                 self.backend.send(None, (call,))
+            except ExecutorShutdown as error:  # it was shut down since check_open
+                call.sink._fail(call, error)
             finally:
                 del call  # see serial.execute
             return
@@ -151,14 +153,23 @@ class Engine:
                 if slot is None:
                     return
                 call.sink._begin()
-                sends: list[tuple[Port, Sequence[Call]]] = [(self._port(slot), (call,))]
+                sends: list[tuple[int, Sequence[Call]]] = [(slot, (call,))]
                 if self._scheduler.backlog:  # of a chunk, the items that this worker may not run any more
-                    sends += [(self._port(other), calls) for other, calls in self._scheduler.top_up()]
+                    sends += self._scheduler.top_up()
+                ported = self._with_ports(sends)
         if refused is not None:
             call.sink._fail(call, refused)
             return
-        for port, calls in sends:
+        for port, calls in ported:
             self._send(port, calls)
+
+    def _with_ports(self, sends: Sequence[tuple[int, Sequence[Call]]]) -> list[tuple[Port, Sequence[Call]]]:
+        """Where to send what. If no new port can be made (out of descriptors) the executor is broken off."""
+        try:
+            return [(self._port(slot), calls) for slot, calls in sends]
+        except OSError as error:
+            self.break_off(backend_failed(error))
+            return []
 
     def _port(self, slot: int) -> Port:
         port = self._ports[slot]
@@ -180,6 +191,8 @@ class Engine:
             kill = getattr(port, "kill", None)
             if kill is not None:
                 kill()
+            if getattr(port, "gone", False):  # it was not even started: nobody else will tell of its end
+                self.deliver((), [Died(port, 0, None, 0, 0, "its start was interrupted")])
             raise
         if unsent:
             with self._lock:
@@ -201,7 +214,7 @@ class Engine:
         with self._lock:
             self._take_note(replies, events, news)
             if news.broken is None:
-                news.sends = [(self._port(slot), calls) for slot, calls in self._scheduler.top_up()]
+                news.sends = self._with_ports(self._scheduler.top_up())
             news.retiring = [port for slot in self._scheduler.retiring() if (port := self._ports[slot])]
             news.stuck, news.pause = self._scheduler.stuck(monotonic())
         return self._carry_out(news)
@@ -282,11 +295,16 @@ class Engine:
         for call, reply in news.settled:
             try:
                 call.sink._settle(call, reply)
-            except Exception:  # not the task's: a future that somebody else has completed
+            except (
+                BaseException
+            ):  # not the task's: a callback that exits, a future that somebody else completed
                 log.exception("the result of %s could not be delivered", call.fn.name)
             self._hush(call)
         for call, error in news.failed:
-            call.sink._fail(call, error)
+            try:
+                call.sink._fail(call, error)
+            except BaseException:
+                log.exception("the failure of %s could not be delivered", call.fn.name)
             self._hush(call)
 
     def _reclaim(self, slots: Sequence[int]) -> bool:
@@ -324,6 +342,7 @@ class Engine:
         self.accepting = False
         if os.getpid() != self.owner:
             return  # a fork of the owner: nothing here is its own
+        wait = wait and not self.backend.inside()  # nobody can wait for itself
         if cancel_futures:
             self._cancel()
         for run in list(self.runs):
@@ -377,11 +396,12 @@ class Engine:
             slots = [
                 worker.slot
                 for worker in self._scheduler.workers
-                if any(getattr(call.sink, "run", None) is run for call in worker.held.values())
+                if any(getattr(call.sink, "run", None) is run for call in list(worker.held.values()))
             ]
         if slots:
             self._reclaim(slots)
-        self.deliver((), ())  # drops them, for their run is closed
+        if self.deliver((), ()) == 0.0:  # drops them, for their run is closed
+            self.deliver((), ())
 
     def forget(self) -> None:
         """The Executor is gone: end once its work is done. May run in any thread, during a collection."""

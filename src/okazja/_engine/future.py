@@ -141,6 +141,12 @@ def report_all_lost() -> None:
         lost.error = None
 
 
+def forget_lost() -> None:
+    """In a child of a fork: what was lost is the parent's to report."""
+    for lost in list(_unseen):
+        lost.error = None
+
+
 def report_lost(error: BaseException, what: str) -> None:
     """Log an error that would be lost. Never raises: it is called while objects are being deleted."""
     with suppress(Exception):

@@ -8,7 +8,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING
 
-from okazja._engine.future import report_all_lost
+from okazja._engine.future import forget_lost, report_all_lost
 
 if TYPE_CHECKING:
     from okazja._engine.engine import Engine
@@ -51,6 +51,7 @@ def _at_exit() -> None:
 
 
 def _after_fork_in_child() -> None:
+    forget_lost()
     for engine in list(_live):
         engine.abandon()
     _live.clear()

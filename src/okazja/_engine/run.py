@@ -59,12 +59,14 @@ class Run:
         self.buffersize = buffersize
         self._ordered = ordered
         self._keep_items = keep_items
-        self._changed = threading.Condition(threading.Lock())
+        # Re-entrant, because the iterator may be finalized, and so closed, anywhere.
+        self._changed = threading.Condition(threading.RLock())
         self._chunks: deque[Chunk] = deque()  # drawn and not handed over; unordered: those that are done
         self._pending = 0  # chunks without all of their outcomes
         self._held_items = 0  # drawn and not handed over
         self._held_bytes = 0
         self._drawing = False  # some thread draws input
+        self._drawer = 0  # which one
         self._drawn = 0
         self._last = 0  # size of the last chunk
         self._pace = Pace()
@@ -100,6 +102,7 @@ class Run:
             if bounded and self._pending > self._high // 2:
                 return
             self._drawing = True
+            self._drawer = threading.get_ident()
         try:
             while self._has_room(bounded) and self._draw(bounded):
                 pass
@@ -135,13 +138,12 @@ class Run:
         except BaseException:
             self.close()
             raise
-        if len(items) < size:
-            self._input_ended = True
+        ended = len(items) < size
         if not items:
+            self._input_ended = True
             return False
         if self._remaining is not None:
             self._remaining = max(self._remaining - len(items), 0)
-            self._input_ended = self._input_ended or not self._remaining
         self._last = len(items)
         chunk = Chunk(self, self._drawn, len(items), items if self._keep_items else None)
         self._drawn += len(items)
@@ -151,6 +153,7 @@ class Run:
             if self._ordered:
                 self._chunks.append(chunk)
         self._dispatch(chunk, items)
+        self._input_ended = self._input_ended or ended  # now that nothing is left to be sent
         return not self._input_ended
 
     def _size(self, bounded: bool) -> int:
@@ -315,6 +318,11 @@ class Run:
             self.top_up(bounded=False)
             return
         while not self._input_ended and not self.closed:
+            with self._changed:
+                if self._drawing and self._drawer == threading.get_ident():
+                    return  # this very input shuts the executor down
+                while self._drawing:
+                    self._changed.wait()
             self.top_up(bounded=False) if self._can_be_looked_at() else self._drain()
 
     def _can_be_looked_at(self) -> bool:

@@ -39,6 +39,9 @@ __all__ = [
 
 PLAIN = frozenset({int, float, complex, str, bytes, bool, type(None)})
 
+LONG = frozenset({str, bytes})  # plain, but of any size
+SHORT = 1 << 28  # bytes or characters that can be marshalled without a check: marshal ends at 2 GiB
+
 # Kinds of a call's payload, a sum of flags.
 ARGS = 0  # one call: a tuple of plain positional arguments
 PICKLED = 1  # one call: pickled (args, kwargs); items: each pickled on its own
@@ -54,7 +57,11 @@ RAISED = 4  # in shared memory: the exception itself
 def encode_args(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, Any]:
     """Kind and payload of one call. Raises NotPicklable."""
     if not kwargs and all([type(arg) in PLAIN for arg in args]):  # noqa: C419  (a list is faster)
-        return ARGS, args
+        for arg in args:
+            if type(arg) in LONG and len(arg) > SHORT:
+                break  # the pickler looks after its size
+        else:
+            return ARGS, args
     try:
         return PICKLED, pickling.dumps((args, kwargs), "the call")
     except NotPicklable as error:
@@ -75,10 +82,17 @@ def _of_an_argument(args: tuple[Any, ...], kwargs: dict[str, Any], error: NotPic
 def encode_items(items: list[Any], star: bool) -> tuple[int, bytes, dict[int, NotPicklable]]:
     """Kind and payload of a chunk, and the errors of the items that can't travel."""
     flag = STAR if star else 0
-    if _all_plain(chain.from_iterable(items) if star else items):
+    if _all_plain(chain.from_iterable(items) if star else items) and not _is_long(
+        chain.from_iterable(items) if star else items
+    ):
         return ITEMS | flag, marshal.dumps(items), {}
     blob, offsets, errors = pickling.dumps_each(items)
     return ITEMS | PICKLED | flag, marshal.dumps((offsets, blob)), errors
+
+
+def _is_long(values: Iterable[Any]) -> bool:
+    """Whether strings or bytes among plain values are too long to be marshalled together without a check."""
+    return sum([len(value) for value in values if type(value) in LONG]) > SHORT
 
 
 def _all_plain(values: Iterable[Any]) -> bool:
@@ -90,7 +104,7 @@ def _all_plain(values: Iterable[Any]) -> bool:
 
 def encode_value(value: Any) -> tuple[int, Any]:
     """Form and body of one result. Raises NotPicklable."""
-    if type(value) in PLAIN:
+    if type(value) in PLAIN and not (type(value) in LONG and len(value) > SHORT):
         return 0, value
     return PICKLED, pickling.dumps(value, "the result")
 
@@ -102,7 +116,7 @@ def encode_values(
 
     ``mark`` is told each position before its value is pickled, which may run code of the value's own.
     """
-    if _all_plain(values):
+    if _all_plain(values) and not _is_long(values):
         return 0, values, {}
     blob, offsets, errors = pickling.dumps_each(values, mark)
     return PICKLED, (offsets, blob), errors

@@ -184,7 +184,7 @@ def dumps(value: Any, name: str) -> bytes:
     file = io.BytesIO()
     try:
         _Pickler(file).dump(value)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise explain(value, name, error) from error
     if file.tell() > LIMIT:
         raise NotPicklable(
@@ -211,7 +211,9 @@ def dumps_each(
             mark(position)
         try:
             pickler.dump(value)
-        except Exception as error:
+            if file.tell() > LIMIT:
+                raise OverflowError(f"the items of this chunk take over {LIMIT:,} bytes together")
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
             errors[position] = explain(value, f"item {position}", error)
             file.seek(offsets[-1])
             file.truncate()

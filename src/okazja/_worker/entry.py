@@ -110,6 +110,8 @@ def _initialize(initializer: Callable[..., object], initargs: tuple[Any, ...]) -
     inner: Any = initializer
     while isinstance(inner, functools.partial):
         inner = inner.func
+    if not hasattr(inner, "__globals__"):  # a callable object, or a bound method
+        inner = getattr(inner, "__func__", type(inner).__call__)
     namespace = getattr(inner, "__globals__", {})
     before = dict(namespace)
     initializer(*initargs)
