@@ -19,7 +19,7 @@ Pool = okazja.Executor
 
 
 class Serial(okazja.Executor):
-    """In place of a pool with one worker."""
+    """In place of a pool with as many workers as a test asks for: the calling thread does the work of all."""
 
     def __init__(
         self,
@@ -27,7 +27,8 @@ class Serial(okazja.Executor):
         initializer: Initializer | None = None,
         initargs: tuple[Any, ...] = (),
     ) -> None:
-        super().__init__("serial", max_workers, initializer=initializer, initargs=initargs)
+        one = None if max_workers is None else min(max_workers, 1)  # zero and less are refused as they are
+        super().__init__("serial", one, initializer=initializer, initargs=initargs)
 
 
 class Threads(okazja.Executor):

@@ -1,9 +1,9 @@
 """Which of CPython's tests are not held against okazja, one by one, each with its reason.
 
-A reason is of one of two classes. "Internals": the test reads or replaces parts of the standard library's own
+A reason is of one of three classes. "Internals": the test reads or replaces parts of the standard library's own
 implementation, or its spelling. "Better": the test demands a broken pool where okazja reports one item and goes on,
-or silence where it says what is wrong. A test that okazja fails for any other reason is a defect, and has no place
-here.
+or silence where it says what is wrong. "Serial": the test waits for a call that goes on meanwhile, and the calling
+thread is the one worker. A test that okazja fails for any other reason is a defect, and has no place here.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ class Skip:
     """One test of CPython's that is skipped; on the kinds of executors that are named, or on all."""
 
     test: str
-    why: Literal["internals", "better"]
+    why: Literal["internals", "better", "serial"]
     reason: str
     kinds: tuple[str, ...] = ()
+    since: tuple[int, int] = (3, 11)  # the first supported version of CPython that has it
 
 
 NOT_FORK = ("Processes", "Spawn", "Forkserver")
@@ -36,7 +37,12 @@ SKIPS = (
         "wants the pool to refuse work once a worker was killed; okazja fails what it ran, and replaces it",
     ),
     Skip("test_max_tasks_per_child_defaults_to_spawn_context", "internals", "reads _mp_context"),
-    Skip("test_python_finalization_error", "internals", "replaces what starts the pool's second thread"),
+    Skip(
+        "test_python_finalization_error",
+        "internals",
+        "replaces what starts the pool's second thread",
+        since=(3, 13),
+    ),
     Skip("test_traceback", "internals", "wants the private class _RemoteTraceback for the cause of an error"),
     Skip(
         "test_saturation",
@@ -93,5 +99,47 @@ SKIPS = (
         "test_gh105829_should_not_deadlock_if_wakeup_pipe_full",
         "internals",
         "replaces _ExecutorManagerThread and _ThreadWakeup",
+        since=(3, 12),
+    ),
+    # --- the calling thread is the one worker
+    Skip(
+        "test_map_timeout",
+        "serial",
+        "wants two results, then TimeoutError while the third call runs",
+        kinds=("Serial",),
+    ),
+    Skip(
+        "test_future_times_out", "serial", "wants a call that still runs after its submit", kinds=("Serial",)
+    ),
+    Skip("test_timeout", "serial", "wants a call that still runs after its submit", kinds=("Serial",)),
+    Skip(
+        "test_first_completed", "serial", "wants a call that still runs after its submit", kinds=("Serial",)
+    ),
+    Skip(
+        "test_first_completed_some_already_completed",
+        "serial",
+        "wants a call that still runs after its submit",
+        kinds=("Serial",),
+    ),
+    Skip(
+        "test_first_exception", "serial", "wants a call that still runs when another fails", kinds=("Serial",)
+    ),
+    Skip(
+        "test_first_exception_some_already_complete",
+        "serial",
+        "wants a call that still runs when another fails",
+        kinds=("Serial",),
+    ),
+    Skip(
+        "test_first_exception_one_already_failed",
+        "serial",
+        "wants a call that still runs after its submit",
+        kinds=("Serial",),
+    ),
+    Skip(
+        "test_cancel_futures",
+        "serial",
+        "wants calls that have not started after their submit",
+        kinds=("Serial",),
     ),
 )
