@@ -142,5 +142,8 @@ def test_a_script_prints_it_once_although_it_ends_without_shutdown(tmp_path: Pat
     """
     done = run(tmp_path, script)
     assert done.returncode == 0
-    assert done.stderr.count("a task (fail) failed and nobody looked at its future: ValueError: no one looks") == 1
+    assert (
+        done.stderr.count("a task (fail) failed and nobody looked at its future: ValueError: no one looks")
+        == 1
+    )
     assert done.stderr.count("in fail") >= 1
