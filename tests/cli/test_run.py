@@ -119,6 +119,7 @@ def test_results_go_to_a_jsonl_file(mine: str, folder: Path) -> None:
         (["math:factorial"], "which items? Say for instance: okazja run math:factorial --over 1..1000"),
         (["math:factorial", "--over", "1-5"], "can't read '1-5' as numbers: write A..B"),
         (["math:factorial", "--over", "5..1"], "to count the other way, write 5..1..-1"),
+        (["math:factorial", "--over", f"1..{10**20}"], "more numbers than can be counted"),
         (["math:factorial", "--over", "1..5..0"], "the step of '1..5..0' is 0"),
         (["math:factorial", "--over", "1..5", "--workers", "0"], "0 is not in the range"),
         (["math:factorial", "--over", "1..5", "--backend", "thread"], "'thread' is not one of"),

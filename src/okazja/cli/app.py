@@ -11,6 +11,7 @@ import click
 from okazja.cli.compare import compare
 from okazja.cli.demo import demo
 from okazja.cli.doctor import doctor
+from okazja.cli.interrupt import ending, ignore_signals
 from okazja.cli.run import run as run_command
 from okazja.cli.terminal import say
 from okazja.cli.tree import tree
@@ -18,7 +19,7 @@ from okazja.errors import BadInput, OkazjaError
 
 __all__ = ["commands", "run"]
 
-DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, WRONG_USAGE = 0, 1, 2
 
 
 def commands(version: str) -> click.Group:
@@ -36,7 +37,8 @@ def commands(version: str) -> click.Group:
 
         TARGET is path/file.py:function, module:function or the name of a ready job (sieve).
 
-        Exit status: 0 all items done, 1 some items failed, 2 wrong usage, 130 interrupted.
+        Exit status: 0 all items done, 1 some items failed, 2 wrong usage, 130 interrupted,
+        143 terminated.
         """  # noqa: D301  (\b keeps click from wrapping the lines)
 
     for command in (demo, run_command, compare, tree, doctor):
@@ -57,8 +59,10 @@ def run(arguments: list[str], version: str) -> int:
         say(f"okazja: {error}")
         return WRONG_USAGE
     except (click.Abort, KeyboardInterrupt):
-        say("okazja: interrupted; the workers were stopped")
-        return _leave_at_once()
+        ignore_signals()
+        ended, said = ending()
+        say(f"okazja: {said}; the workers were stopped")
+        return _leave_at_once(ended)
     except BrokenPipeError:  # the reader of our output had enough, as in `okazja run ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
@@ -67,10 +71,10 @@ def run(arguments: list[str], version: str) -> int:
         return FAILED
 
 
-def _leave_at_once() -> int:
+def _leave_at_once(status: int) -> int:
     """End now if a thread still runs a task: threads can't be killed, and Python would wait for it."""
     waited_for = [thread for thread in threading.enumerate() if not thread.daemon]
     if waited_for != [threading.main_thread()]:
         sys.stdout.flush()
-        os._exit(INTERRUPTED)
-    return INTERRUPTED
+        os._exit(status)
+    return status

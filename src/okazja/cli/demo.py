@@ -108,7 +108,7 @@ def demo(**options: Any) -> int:
             raise OkazjaError(f"the answers are wrong, so nothing was written: {'; '.join(wrong)}")
     _report(run, serial, workers, len(sample), len(items), before, after)
     click.echo(f"answers        right: they add up to {sum(run.answers):,}, as computed in another way")
-    click.echo(f"results        {len(run.answers):,} in {parsed.out}")
+    click.echo(f"results        {len(run.answers):,} in {parsed.out.resolve()}")
     return 0
 
 

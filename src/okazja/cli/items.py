@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import click
 
@@ -26,6 +27,8 @@ def parse_over(text: str) -> range:
     if step == 0:
         raise BadInput(f"the step of {text!r} is 0, so it would never end: leave it out, or write 1")
     items = range(first, last + (1 if step > 0 else -1), step)
+    if abs(last - first) // abs(step) >= sys.maxsize:
+        raise BadInput(f"{text!r} is more numbers than can be counted: take fewer than {sys.maxsize:,}")
     if not items:
         raise BadInput(f"{text!r} holds no number: to count the other way, write {first}..{last}..{-step}")
     return items

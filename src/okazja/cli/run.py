@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import click
 
+from okazja.cli.interrupt import was_asked_to_end
 from okazja.cli.items import OVER
 from okazja.cli.output import FileOutput, LineOutput, output_to
 from okazja.cli.target import Target, load_target
@@ -122,10 +124,15 @@ def _consume(
     progress: ProgressBar,
     failures: Failures,
 ) -> None:
+    beside_the_bar = isinstance(output, LineOutput) and sys.stdout.isatty()
     for outcome in executor.stream(target.function, items, ordered=True):
         if outcome.error is None:
+            if beside_the_bar:
+                progress.make_way()
             output.write(outcome.item, outcome.value)
-        elif isinstance(outcome.error, KeyboardInterrupt):  # Ctrl-C met a task that ran in this thread
+        elif (
+            isinstance(outcome.error, KeyboardInterrupt) and was_asked_to_end()
+        ):  # Ctrl-C met a task that ran in this thread
             raise outcome.error
         else:
             output.write_error(outcome.item, outcome.error)

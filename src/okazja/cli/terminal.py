@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import PurePath
 from time import monotonic
 from types import TracebackType
 from typing import Self
@@ -18,16 +19,25 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 __all__ = ["ProgressBar", "say"]
 
 REDRAW = 0.1  # seconds between two drawings, at least
+NAME_WIDTH = 30  # characters of the target's name: the rest of an 80-column line is for the numbers
 
 
 def say(text: str) -> None:
     """Write lines to standard error, without markup and as they are."""
     print(text, file=sys.stderr, flush=True)
+
+
+def _short(name: str) -> str:
+    """A target without the folders of its file, and cut if that is long still."""
+    place, separator, function = name.rpartition(":")
+    name = f"{PurePath(place).name}{separator}{function}"
+    return name if len(name) <= NAME_WIDTH else f"{name[: NAME_WIDTH - 1]}…"
 
 
 class _Rate(ProgressColumn):
@@ -54,10 +64,11 @@ class ProgressBar:
         self._next = 0.0
         self._done = self._failed = 0
         self._bar: Progress | None = None
-        if self._console.is_terminal:
+        self._shown = False
+        if self._console.is_terminal and not self._console.is_dumb_terminal:
             self._bar = Progress(
                 TextColumn("{task.description}"),
-                BarColumn(),
+                BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=5)),
                 MofNCompleteColumn(),
                 _Rate(),
                 TimeElapsedColumn(),
@@ -66,15 +77,16 @@ class ProgressBar:
                 _Failures(),
                 console=self._console,
                 auto_refresh=False,
+                expand=True,
                 redirect_stdout=False,
                 redirect_stderr=False,
             )
-            self._task = self._bar.add_task(name, total=total, failed=0)
+            self._task = self._bar.add_task(_short(name), total=total, failed=0)
 
     def __enter__(self) -> Self:
         if self._bar is not None:
             self._bar.start()
-            self._bar.refresh()
+            self._draw()
         return self
 
     def __exit__(
@@ -94,6 +106,13 @@ class ProgressBar:
         if self._bar is not None and monotonic() >= self._next:
             self._draw()
 
+    def make_way(self) -> None:
+        """Free the line of the bar: somebody else writes to the same terminal. The next drawing follows that."""
+        if self._shown:
+            self._console.file.write("\r\x1b[2K")
+            self._console.file.flush()
+            self._shown = False
+
     def print(self, text: str) -> None:
         """Say something above the bar."""
         if self._bar is None:
@@ -105,4 +124,5 @@ class ProgressBar:
         assert self._bar is not None
         self._bar.update(self._task, completed=self._done, failed=self._failed)
         self._bar.refresh()
+        self._shown = True
         self._next = monotonic() + REDRAW
