@@ -25,6 +25,15 @@ def odd_only(n):
         raise ValueError(f"{n} is even")
     return {"text": f"a\\t{n}"}
 
+def two(a, b):
+    pass
+
+def gen(n):
+    yield n
+
+async def co(n):
+    return n
+
 def where(n):
     return os.getpid()
 
@@ -137,6 +146,24 @@ def test_wrong_usage_says_what_to_type(
     arguments: list[str], message: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert okazja("run", *arguments) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize("command", ["run", "compare"])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("two", "two(a, b) can't be called with one item"),
+        ("gen", "gen is a generator function"),
+        ("co", "co is a coroutine function"),
+    ],
+)
+def test_what_can_not_be_called_for_an_item_is_wrong_usage(
+    mine: str, command: str, name: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert okazja(command, f"{mine}:{name}", "--over", "1..3") == 2
     captured = capsys.readouterr()
     assert message in captured.err
     assert captured.out == ""

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import okazja
-from okazja.errors import BadInput, UnknownBackend
+from okazja.errors import BadInput, TaskTypeError, UnknownBackend
 from okazja.measure.comparison import Comparison, Row, Way
 from okazja.measure.sample import mean_seconds, positions, sample_size, stratified
 
@@ -128,6 +128,23 @@ def test_no_items_and_unknown_backends_are_refused() -> None:
         okazja.compare(spin, [1, 2], backends=["thread"], budget=0.1)
 
 
+async def coroutine(n: int) -> int:
+    return n
+
+
+def test_what_can_not_be_a_task_is_refused_before_it_runs() -> None:
+    with pytest.raises(TaskTypeError, match="coroutine"):
+        okazja.compare(coroutine, [1], budget=0.1)
+    with pytest.raises(TaskTypeError, match="1 positional"):
+        okazja.compare(lambda a, b: a, [1], budget=0.1)  # type: ignore[arg-type,misc]
+
+
+def test_where_serial_fails_nothing_is_recommended() -> None:
+    serial = row("serial", 1, 0, error="failed")
+    rows = (serial, row("threads", 2, 0, error="failed"))
+    assert Comparison("f", 10, 10, 1, 2, rows).recommendation == "nothing: every way failed"
+
+
 def row(backend: str, workers: int, speedup: float, error: str = "") -> Row:
     return Row(Way(backend, workers), (1.0,), 1 / (speedup or 1), speedup, speedup, 1.0, 0.1, 1, 1, error)
 
@@ -145,4 +162,6 @@ def test_the_recommendation_is_in_words() -> None:
     assert recommended(row("threads", 2, 1.01)) == (
         "serial: nothing beats it here (the nearest: threads with 2 workers, 1.01 × serial)"
     )
+    # One worker runs nothing in parallel, so a little gain is noise.
+    assert recommended(row("threads", 1, 1.09)).startswith("serial: ")
     assert recommended(row("threads", 2, 0, error="failed")) == "serial: nothing else could be measured"

@@ -114,9 +114,11 @@ def show(comparison: Comparison) -> None:
         heading = heading.replace("-up", "-\nup").replace(" ", "\n")
         table.add_column(heading, justify="right" if number else "left", no_wrap=True)
     for row in comparison.rows:
-        style = "bold green" if row is comparison.best else "red" if row.error else ""
+        style = "red" if row.error else "bold green" if row is comparison.best else ""
         table.add_row(*row.cells(), style=style)
     console.print(table)
     for error in comparison.errors:
         console.print(f"error: {error}", style="red", markup=False)
+    if comparison.doubt:
+        console.print(f"note: {comparison.doubt}", style="yellow", markup=False, highlight=False)
     console.print(f"Recommended: {comparison.recommendation}", style="bold", markup=False, highlight=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import inspect
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -14,7 +15,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from okazja.errors import BadInput
+from okazja._worker.task import check_arity, check_task
+from okazja.errors import BadInput, TaskTypeError
 from okazja.jobs import find_job, job_names
 
 __all__ = ["Target", "load_target"]
@@ -49,7 +51,30 @@ def load_target(text: str) -> Target:
     if place in job_names():
         return _job_variant(place, name)
     module = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
-    return Target(text, _function(module, place, name))
+    function = _function(module, place, name)
+    _check(text, function)
+    return Target(text, function)
+
+
+def _check(text: str, function: Callable[[Any], Any]) -> None:
+    """Raise BadInput for a function that can't be called with one item, or whose call would do nothing."""
+    try:
+        check_task(function)
+    except TaskTypeError as error:
+        if inspect.iscoroutinefunction(function):
+            raise BadInput(
+                f"{text} is a coroutine function: name a plain one that calls asyncio.run(...) for its item"
+            ) from error
+        raise BadInput(
+            f"{text} is a generator function, whose call does no work: name one that returns a list"
+        ) from error
+    try:
+        check_arity(function, 1)
+    except TaskTypeError as error:
+        raise BadInput(
+            f"{text}{inspect.signature(function)} can't be called with one item, as it is here: wrap it in a function "
+            f"of one argument"
+        ) from error
 
 
 def _job_variant(job_name: str, variant: str) -> Target:

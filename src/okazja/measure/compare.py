@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from okazja._backends.ledger import workers_cpu_seconds
 from okazja._worker.cpus import cpu_count
+from okazja._worker.task import check_arity, check_task
 from okazja.errors import BadInput
 from okazja.executor import Executor
 from okazja.measure.comparison import Comparison, Row, Way
@@ -52,8 +53,10 @@ def compare(
     ``on_progress`` is called with a line of text before each step. An error that ``fn`` raises here is raised
     as it is; one that only another way raises is in that way's row.
 
-    Raises BadInput for options that make no sense.
+    Raises BadInput for options that make no sense, TaskTypeError for what can't be a task of one item.
     """
+    check_task(fn)
+    check_arity(fn, 1)
     items = items if isinstance(items, Sequence) else list(items)
     ways = _ways(backends, default_workers_to_compare(cpu_count()) if workers is None else workers)
     if not items:
@@ -234,7 +237,7 @@ def _rows(entrants: list[_Entrant], cpus: int) -> tuple[Row, ...]:
     serial = entrants[0].seconds
     rows = []
     for entrant in entrants:
-        measured = bool(entrant.seconds) and not entrant.error
+        measured = bool(entrant.seconds) and not entrant.error and not entrants[0].error
         # Pair by pair: what slowed a whole round down slowed both down.
         speedup = median(a / b for a, b in zip(serial, entrant.seconds, strict=True)) if measured else 0.0
         rows.append(

@@ -9,6 +9,10 @@ from typing import Any
 __all__ = ["Comparison", "Row", "Way"]
 
 WORTH_IT = 1.05  # a speed-up below this is within what machines vary by
+WORTH_ONE_WORKER = (
+    1.10  # one worker can't run in parallel: what little it seems to gain is the machine's noise
+)
+BUSY = 0.9  # CPU seconds a second of serial work, below which it waited for something
 AS_GOOD = 0.97  # a way with fewer workers that is this close to the fastest is recommended instead
 HEADINGS = (
     "backend",
@@ -88,7 +92,11 @@ class Comparison:
     def best(self) -> Row:
         """The recommended way: the fastest, or one as fast with fewer workers; serial if none is worth it."""
         serial = self.rows[0]
-        sound = [row for row in self.rows[1:] if not row.error and row.speedup > WORTH_IT]
+        sound = [
+            row
+            for row in self.rows[1:]
+            if not row.error and row.speedup > (WORTH_IT if row.way.workers > 1 else WORTH_ONE_WORKER)
+        ]
         if not sound:
             return serial
         fastest = max(row.speedup for row in sound)
@@ -98,6 +106,13 @@ class Comparison:
     @property
     def recommendation(self) -> str:
         """The best way in words."""
+        if self.rows[0].error:
+            failed = all(row.error for row in self.rows)
+            return (
+                "nothing: every way failed"
+                if failed
+                else "nothing: serial failed, so nothing is known to be right"
+            )
         best = self.best
         if best is not self.rows[0]:
             return f"{best.way}: {best.speedup:.2f} × serial"
@@ -106,6 +121,17 @@ class Comparison:
             return "serial: nothing else could be measured"
         nearest = max(others, key=lambda row: row.speedup)
         return f"serial: nothing beats it here (the nearest: {nearest.way}, {nearest.speedup:.2f} × serial)"
+
+    @property
+    def doubt(self) -> str:
+        """Why the numbers may be those of another day: serial had no CPU for part of its time; else empty."""
+        serial = self.rows[0]
+        if serial.error or serial.cpu_seconds >= BUSY * serial.seconds:
+            return ""
+        return (
+            f"serial used a CPU for {serial.cpu_seconds / serial.seconds:.0%} of its time: either the items wait for "
+            f"something, or this machine was busy; if it was, measure again"
+        )
 
     def title(self) -> str:
         """What was measured."""
@@ -122,6 +148,8 @@ class Comparison:
         ]
         lines.insert(1, "  ".join("-" * width for width in widths))
         notes = [f"error: {error}" for error in self.errors]
+        if self.doubt:
+            notes.append(f"note: {self.doubt}")
         return "\n".join([self.title(), "", *lines, "", *notes, f"Recommended: {self.recommendation}"])
 
     def __repr__(self) -> str:
