@@ -37,6 +37,11 @@ async def co(n):
 def where(n):
     return os.getpid()
 
+def killed_at_7(n):
+    if n == 7:
+        os.kill(os.getpid(), 9)
+    return n * n
+
 def forever(n):
     print("runs", flush=True)
     time.sleep(3600)
@@ -218,3 +223,44 @@ def test_ctrl_c_stops_all_and_leaves_no_file(mine: str, folder: Path, backend: s
     assert "Traceback" not in error
     assert psutil.wait_procs(below, timeout=10)[1] == []
     assert [path.suffix for path in folder.iterdir() if path.is_file()] == [".py"]
+
+
+def test_a_killed_worker_costs_the_item_that_it_ran(
+    mine: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        okazja("run", f"{mine}:killed_at_7", "--over", "1..40", "--workers", "2", "--out", "out.jsonl") == 1
+    )
+    lines = [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
+    good = {line["item"]: line["value"] for line in lines if not line.get("error")}
+    assert good == {n: n * n for n in range(1, 41) if n != 7}
+    assert "WorkerDied" in capsys.readouterr().err
+
+
+def test_an_existing_output_is_replaced_whole(mine: str, folder: Path) -> None:
+    (folder / "out.csv").write_text("of an older run\n" * 100)
+    assert okazja("run", f"{mine}:square", "--over", "1..2", "--backend", "serial", "--out", "out.csv") == 0
+    assert (folder / "out.csv").read_text().splitlines()[1:] == ["1,1,", "2,4,"]
+    assert [path.name for path in folder.glob("*.part")] == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_a_full_disk_is_said(mine: str) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "okazja",
+        "run",
+        f"{mine}:square",
+        "--over",
+        "1..9",
+        "--backend",
+        "serial",
+    ]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    assert done.returncode == 1
+    assert "No space left" in done.stderr
+    assert "Traceback" not in done.stderr
