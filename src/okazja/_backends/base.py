@@ -78,7 +78,7 @@ class Backend(Protocol):
     def inside(self) -> bool:
         """Whether the calling thread is one that ``join`` waits for."""
 
-    def abandon(self) -> None:
+    def after_fork(self) -> None:
         """In a child of a fork: nothing of this is the child's. Forget threads and processes."""
 
     @property

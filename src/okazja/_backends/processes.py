@@ -195,7 +195,7 @@ class ProcessBackend:
         """Whether this thread is the collector."""
         return threading.current_thread() is self._collector
 
-    def abandon(self) -> None:
+    def after_fork(self) -> None:
         """In a child of a fork: neither threads nor workers are this process's, nor the ways to them.
 
         The child may be the very worker that is being started; then it needs its own ends.

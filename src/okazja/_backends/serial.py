@@ -111,7 +111,7 @@ class SerialBackend:
         """There is no thread."""
         return False
 
-    def abandon(self) -> None:
+    def after_fork(self) -> None:
         """Nothing runs."""
 
 

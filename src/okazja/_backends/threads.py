@@ -181,6 +181,6 @@ class ThreadBackend:
             thread.join(None if end is None else max(end - monotonic(), 0))
         return not any(thread.is_alive() for thread in threads)
 
-    def abandon(self) -> None:
+    def after_fork(self) -> None:
         """In a child of a fork: the threads are not there."""
         self.threads.clear()

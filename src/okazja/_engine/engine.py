@@ -62,7 +62,7 @@ class Pass(Protocol):
     def abandon(self) -> None:
         """Draw no more; what has not begun is cancelled."""
 
-    def orphan(self) -> None:
+    def after_fork(self) -> None:
         """In a child of a fork: end, without a wait for any lock."""
 
 
@@ -455,7 +455,7 @@ class Engine:
         if not again or number is not None:
             self.backend.close(number)
 
-    def abandon(self) -> None:
+    def after_fork(self) -> None:
         """In a child of a fork: this executor is the parent's."""
         self._lock = threading.RLock()
         self.accepting = False
@@ -464,8 +464,8 @@ class Engine:
         )
         self.closed = True
         for run in list(self.all_runs):
-            run.orphan()
+            run.after_fork()
         for call in [*self._scheduler.drop_all(), *self.backend.drop()]:
             if isinstance(call.sink, Future):
-                call.sink._orphan(self.broken)
-        self.backend.abandon()
+                call.sink._after_fork(self.broken)
+        self.backend.after_fork()

@@ -68,7 +68,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         if lost is not None and self.done():
             lost.error = self._lost = None
 
-    def _orphan(self, error: BaseException) -> None:
+    def _after_fork(self, error: BaseException) -> None:
         """In a child of a fork, where nobody will complete it. No callback runs, no lock is waited for."""
         self._condition = threading.Condition()
         self._done_callbacks.clear()  # type: ignore[attr-defined]  # of the base class, untyped

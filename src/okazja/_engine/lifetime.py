@@ -53,7 +53,7 @@ def _at_exit() -> None:
 def _after_fork_in_child() -> None:
     forget_lost()
     for engine in list(_live):
-        engine.abandon()
+        engine.after_fork()
     _live.clear()
 
 

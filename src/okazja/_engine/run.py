@@ -347,7 +347,7 @@ class Run:
             self._changed.notify_all()
         self._engine.run_ended(self)
 
-    def orphan(self) -> None:
+    def after_fork(self) -> None:
         """In a child of a fork: nothing more will arrive, and some thread may have held the condition."""
         self._changed = threading.Condition(threading.Lock())
         self._input_error = self._engine.broken
