@@ -173,10 +173,11 @@ def fail_to_initialise(name: str) -> None:
     "attempt",
     [
         refuse_to_pickle,
+        lambda: fail_to_initialise("serial"),
         lambda: fail_to_initialise("threads"),
         lambda: fail_to_initialise("processes"),
     ],
-    ids=["unpicklable initargs", "threads", "processes"],
+    ids=["unpicklable initargs", "serial", "threads", "processes"],
 )
 def test_an_executor_that_could_not_start_leaves_no_descriptor(attempt: Callable[[], None]) -> None:
     logging.disable()  # a record that pytest keeps holds the frames that hold the executor

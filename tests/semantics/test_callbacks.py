@@ -24,6 +24,8 @@ CONCURRENT = pytest.mark.parametrize("name", ["threads", "processes"])
     ("name", "exit_type"),
     [
         ("threads", ValueError),
+        ("threads", SystemExit),
+        ("threads", KeyboardInterrupt),
         ("processes", ValueError),
         ("processes", SystemExit),
         ("processes", KeyboardInterrupt),

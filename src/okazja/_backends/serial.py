@@ -6,6 +6,7 @@ import dis
 import logging
 import os
 import threading
+import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 from time import monotonic_ns, perf_counter
@@ -16,7 +17,7 @@ from okazja._core.messages import Call, Port, Reply
 from okazja._transport.board import CALL, DONE, FIRST, PID, STARTED, TID
 from okazja._transport.codec import RAISED, VALUE
 from okazja._worker.task import checked
-from okazja.errors import ExecutorBroken
+from okazja.errors import ExecutorBroken, RemoteTraceback
 
 __all__ = ["SerialBackend", "execute", "initializer_failed"]
 
@@ -135,7 +136,10 @@ def initializer_failed(error: BaseException) -> ExecutorBroken:
     """The error for all calls of an executor whose initializer raised; the standard library logs it as well."""
     logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=error)
     broken = ExecutorBroken(f"the initializer failed, so no call can run: {type(error).__name__}: {error}")
-    broken.__cause__ = error
+    # The traceback as text: its frames lead to whoever submitted, and would keep the executor alive.
+    text = "".join(traceback.format_exception(error))
+    broken.__cause__ = error.with_traceback(None)
+    error.__cause__ = RemoteTraceback(text)
     return broken
 
 

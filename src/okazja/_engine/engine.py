@@ -206,9 +206,7 @@ class Engine:
     ) -> float | None:
         """What the backend has to tell; see okazja._backends.base.Deliver."""
         if not self._places:
-            for _, frames in replies:
-                for reply in frames:
-                    reply[0].sink._settle(reply[0], reply)
+            self._pass_on(replies)
             return None
         news = _News()
         with self._lock:
@@ -218,6 +216,17 @@ class Engine:
             news.retiring = [port for slot in self._scheduler.retiring() if (port := self._ports[slot])]
             news.stuck, news.pause = self._scheduler.stuck(monotonic())
         return self._carry_out(news)
+
+    def _pass_on(self, replies: Sequence[tuple[Port | None, Sequence[Reply]]]) -> None:
+        """Replies of a backend that places calls itself name their call; they come in the thread that ran it."""
+        for _, frames in replies:
+            for reply in frames:
+                try:
+                    reply[0].sink._settle(reply[0], reply)
+                except BaseException:
+                    if not self.backend.inside():
+                        raise  # the caller's own thread
+                    log.exception("the result of %s could not be delivered", reply[0].fn.name)
 
     def _carry_out(self, news: _News) -> float | None:
         """What follows from a delivery. Returns when to deliver again, in seconds."""
