@@ -79,7 +79,7 @@ def _of_an_argument(args: tuple[Any, ...], kwargs: dict[str, Any], error: NotPic
     return error
 
 
-def encode_items(items: list[Any], star: bool) -> tuple[int, bytes, dict[int, NotPicklable]]:
+def encode_items(items: list[Any], star: bool) -> tuple[int, bytes, dict[int, BaseException]]:
     """Kind and payload of a chunk, and the errors of the items that can't travel."""
     flag = STAR if star else 0
     if _all_plain(chain.from_iterable(items) if star else items) and not _is_long(
@@ -111,7 +111,7 @@ def encode_value(value: Any) -> tuple[int, Any]:
 
 def encode_values(
     values: list[Any], mark: Callable[[int], None] | None = None
-) -> tuple[int, Any, dict[int, NotPicklable]]:
+) -> tuple[int, Any, dict[int, BaseException]]:
     """Form and body of the results of a chunk, and the errors of those that can't travel.
 
     ``mark`` is told each position before its value is pickled, which may run code of the value's own.

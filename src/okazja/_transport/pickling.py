@@ -184,7 +184,7 @@ def dumps(value: Any, name: str) -> bytes:
     file = io.BytesIO()
     try:
         _Pickler(file).dump(value)
-    except (Exception, SystemExit) as error:
+    except Exception as error:
         raise explain(value, name, error) from error
     if file.tell() > LIMIT:
         raise NotPicklable(
@@ -196,7 +196,7 @@ def dumps(value: Any, name: str) -> bytes:
 
 def dumps_each(
     values: list[Any], mark: Callable[[int], None] | None = None
-) -> tuple[bytes, list[int], dict[int, NotPicklable]]:
+) -> tuple[bytes, list[int], dict[int, BaseException]]:
     """Each value pickled on its own, one after the other in one buffer.
 
     Returns the buffer, the offsets (one more than values), and the errors by position; a value that
@@ -204,7 +204,7 @@ def dumps_each(
     """
     file = io.BytesIO()
     offsets = [0]
-    errors: dict[int, NotPicklable] = {}
+    errors: dict[int, BaseException] = {}
     pickler = _Pickler(file)
     for position, value in enumerate(values):
         if mark is not None:
@@ -214,7 +214,8 @@ def dumps_each(
             if file.tell() > LIMIT:
                 raise OverflowError(f"the items of this chunk take over {LIMIT:,} bytes together")
         except (Exception, SystemExit, KeyboardInterrupt) as error:
-            errors[position] = explain(value, f"item {position}", error)
+            exits = isinstance(error, (SystemExit, KeyboardInterrupt))  # raised by the value itself
+            errors[position] = error if exits else explain(value, f"item {position}", error)
             file.seek(offsets[-1])
             file.truncate()
             pickler = _Pickler(file)

@@ -154,7 +154,7 @@ class Worker:
                 self._hand_back()
             while self._run_items(fn, rest, kind, values, lo, errors):
                 pass
-            unsent: dict[int, Exception] = {}
+            unsent: dict[int, BaseException] = {}
             if CoroutineType in set(map(type, values)):
                 _refuse_coroutines(values, unsent)
             mark = functools.partial(_mark_item, words, lo)
@@ -261,7 +261,7 @@ def _mark_item(words: memoryview, lo: int, position: int) -> None:
     words[ITEM] = lo + position
 
 
-def _refuse_coroutines(values: list[Any], errors: dict[int, Exception]) -> None:
+def _refuse_coroutines(values: list[Any], errors: dict[int, BaseException]) -> None:
     for position, value in enumerate(values):
         try:
             checked(value)
