@@ -100,7 +100,7 @@ def test_a_result_that_exits_while_it_is_pickled_fails_alone(open_executor: Open
         next(results)
     outcomes = list(executor.stream(exits_at_two, range(8), ordered=True))
     assert [outcome.value for outcome in outcomes] == [0, 1, None, 3, 4, 5, 6, 7]
-    assert isinstance(executor.submit(exits_at_two, 2).exception(PATIENCE), NotPicklable)
+    assert isinstance(executor.submit(exits_at_two, 2).exception(PATIENCE), SystemExit)
 
 
 OUT_OF_DESCRIPTORS = """
