@@ -149,7 +149,8 @@ def test_descriptors_of_workers_do_not_pile_up(open_executor: Open) -> None:
 
     before = used()
     assert all(executor.submit(tasks.length, bytes(MB)).result(30) == MB for _ in range(100))
-    assert used() <= before
+    # Each of the 100 would show; one that is just being read may be open at this moment.
+    assert used() <= before + 2
     assert executor.submit(tasks.open_many_files, 500).result(30) == 500
 
 
