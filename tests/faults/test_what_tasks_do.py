@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.faults import tasks
-from tests.faults.scripts import descriptors, pids_of
+from tests.faults.scripts import descriptors, eventually, pids_of
 
 from okazja import Executor
 from okazja.errors import WorkerDied
@@ -149,8 +149,7 @@ def test_descriptors_of_workers_do_not_pile_up(open_executor: Open) -> None:
 
     before = used()
     assert all(executor.submit(tasks.length, bytes(MB)).result(30) == MB for _ in range(100))
-    # Each of the 100 would show; one that is just being read may be open at this moment.
-    assert used() <= before + 2
+    assert eventually(lambda: used() <= before)  # at rest: a worker may be closing the last one just now
     assert executor.submit(tasks.open_many_files, 500).result(30) == 500
 
 

@@ -64,11 +64,20 @@ def run(arguments: list[str], version: str) -> int:
         say(f"okazja: {said}; the workers were stopped")
         return _leave_at_once(ended)
     except BrokenPipeError:  # the reader of our output had enough, as in `okazja run ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go_of_output()
         return FAILED
     except (OkazjaError, OSError) as error:
         say(f"okazja: {error}")
+        try:
+            sys.stdout.flush()
+        except OSError:  # it is what failed: the disk is full
+            _let_go_of_output()
         return FAILED
+
+
+def _let_go_of_output() -> None:
+    """What could not be written would fail once more at the end of the interpreter, with a status of its own."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _leave_at_once(status: int) -> int:
