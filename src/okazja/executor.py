@@ -124,20 +124,27 @@ class Executor(concurrent.futures.Executor):
         Raises TaskTypeError if ``fn`` can't be a task, ExecutorShutdown (a RuntimeError) after shutdown
         and ExecutorBroken (a BrokenExecutor) once workers can't be kept alive.
         """
-        check_task(fn)
         engine = self._engine
+        function = engine.functions.again(fn)
+        if function is None:
+            check_task(fn)
+            name = name_of(fn)
+        else:
+            name = function.name
         engine.check_open()
         future: Future[T] = Future()
-        future.name = name = name_of(fn)
+        future.name = name
         if engine.shares_memory:
             function = Function(fn, name, _UNTIMED)
             call = Call(engine.number_call(), function, codec.ARGS, (args, kwargs), future)
             call.context = contextvars.copy_context()
         else:
             try:
-                function = engine.functions.for_submit(fn, name)
+                if function is None:
+                    function = engine.functions.for_submit(fn, name)
                 kind, payload = codec.encode_args(args, kwargs)
                 call = Call(engine.number_call(), function, kind, payload, future)
+                future._call, future._assist = call, engine.shortcut
                 if self._context_vars:
                     call.context = pickling.dumps(context_values(self._context_vars), "the context")
             except NotPicklable as error:

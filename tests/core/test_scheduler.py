@@ -133,6 +133,10 @@ class SchedulerMachine(RuleBasedStateMachine):
             assert len(self.players[slot].queue) > 1 or self.players[slot].queue[0].items > 1
             self.hand_back(slot)
 
+    @rule()
+    def repair(self) -> None:
+        self.scheduler.repair()
+
     # --- what workers do
 
     @precondition(lambda self: self.busy())
@@ -155,11 +159,10 @@ class SchedulerMachine(RuleBasedStateMachine):
         sent = player.queue.pop(0)
         player.item = -1
         self.scheduler.ready(slot)
-        call = self.scheduler.replied(slot, sent.id)
-        assert call is sent
-        call.fn.timing.measured(SECONDS[self.functions.index(call.fn)])
-        self.settle(call)
-        assert self.scheduler.replied(slot, sent.id) is None, "a second reply counts for nothing"
+        reply = (sent.id, 0, None, SECONDS[self.functions.index(sent.fn)], sent.hi)
+        assert self.scheduler.replied(slot, [reply]) == [(sent, reply)]
+        self.settle(sent)
+        assert not self.scheduler.replied(slot, [reply]), "a second reply counts for nothing"
 
     @precondition(lambda self: self.busy())
     @rule(which=st.integers(0, 3))

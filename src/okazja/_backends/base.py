@@ -63,6 +63,16 @@ class Backend(Protocol):
     def interrupt(self, port: Port, running: int) -> None:
         """Have the running call end with an exception, where calls are placed."""
 
+    def linger(self, port: Port, take: Callable[[list[Reply]], bool]) -> None:
+        """Where calls are placed: let the calling thread, which waits, hear this worker's replies for a moment.
+
+        ``take`` says whether it took them. After an exception that breaks in (Ctrl-C) `stop_lingering` has to
+        be called; then no reply is lost.
+        """
+
+    def stop_lingering(self) -> None:
+        """Hear as before, and call ``deliver`` soon."""
+
     def drop(self) -> list[Call]:
         """Give up calls that have not begun, where the backend places calls itself."""
 

@@ -7,7 +7,7 @@ import os
 import select
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import count
 from signal import SIGTERM
@@ -29,6 +29,7 @@ from okazja._core.messages import (
 from okazja._transport.board import CALL, COMMAND, PID, TARGET
 from okazja._transport.channel import Channel
 from okazja._transport.codec import decode_error
+from okazja._transport.patience import Patience
 from okazja._worker.cpus import share_of_cpus
 from okazja._worker.loop import BACK, HAND_BACK, INTERRUPT, READY, SIGNAL
 from okazja._worker.spec import WorkerSpec
@@ -59,6 +60,9 @@ class ProcessBackend:
         self._watched: set[int] = set()
         self._forking: WorkerProcess | None = None  # the one that is being started
         self._collector: threading.Thread | None = None
+        self._lingering = threading.Lock()  # one thread at most reads in the collector's place
+        self._lingers_at: WorkerProcess | None = None  # the worker whose replies it reads
+        self._patience = Patience()  # of that thread
         self._closing = False
         self._released = False
         self._signal: int | None = None
@@ -159,6 +163,37 @@ class ProcessBackend:
     def drop(self) -> list[Call]:
         """Nothing waits here: calls that were not sent are the scheduler's."""
         return []
+
+    def linger(self, port: Port, take: Callable[[list[Reply]], bool]) -> None:
+        """Read this worker's replies in the calling thread, for a moment; the collector sleeps on meanwhile."""
+        assert isinstance(port, WorkerProcess)
+        if not self._lingering.acquire(blocking=False):
+            return
+        self._lingers_at = port
+        with port.channel.reading:
+            if self._watch_replies(port, 0):
+                port.channel.glance(self._patience, take)
+                self._watch_replies(port, select.EPOLLIN)
+        self._lingers_at = None
+        self._lingering.release()
+
+    def _watch_replies(self, port: WorkerProcess, events: int) -> bool:
+        """Whether the collector is told of them; its worker's end is told in any case."""
+        try:
+            self._poll.modify(port.channel.replies, events)
+        except (OSError, ValueError):
+            return False  # the worker is gone
+        return True
+
+    def stop_lingering(self) -> None:
+        """An exception broke into `linger`, anywhere: the collector reads all replies again."""
+        port, self._lingers_at = self._lingers_at, None
+        if port is not None:
+            self._watch_replies(port, select.EPOLLIN)
+            self._lingering = threading.Lock()
+        with self._launching:
+            if not self._released:
+                os.eventfd_write(self._wake, 1)
 
     def end_worker(self, port: Port) -> None:
         """End of file on its calls ends the worker."""
@@ -271,7 +306,8 @@ class ProcessBackend:
         events: list[Event],
     ) -> bool:
         """Read once; True at the end of file."""
-        frames, ended = port.channel.read()
+        with port.channel.reading:
+            frames, ended = port.channel.read()
         if frames:
             if any([not frame[0] for frame in frames]):  # noqa: C419  (a list is faster)
                 events += [_event(port, *frame) for frame in frames if not frame[0]]

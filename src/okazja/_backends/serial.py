@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import monotonic_ns, perf_counter
 from types import TracebackType
@@ -91,6 +91,12 @@ class SerialBackend:
 
     def interrupt(self, port: Port, running: int) -> None:
         """Nothing runs."""
+
+    def linger(self, port: Port, take: Callable[[list[Reply]], bool]) -> None:
+        """Calls are not placed."""
+
+    def stop_lingering(self) -> None:
+        """Calls are not placed."""
 
     def drop(self) -> list[Call]:
         """Nothing waits."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from queue import Empty, SimpleQueue
 from time import monotonic, monotonic_ns
 
 from okazja._backends.base import Capabilities, Deliver, Spec
 from okazja._backends.serial import execute, initializer_failed
-from okazja._core.messages import Call, Port
+from okazja._core.messages import Call, Port, Reply
 from okazja._transport.board import CALL, DONE, FIRST, PID, STARTED, TID
 from okazja.errors import ExecutorBroken, ExecutorShutdown
 
@@ -134,6 +134,12 @@ class ThreadBackend:
 
     def interrupt(self, port: Port, running: int) -> None:
         """A thread can't be interrupted."""
+
+    def linger(self, port: Port, take: Callable[[list[Reply]], bool]) -> None:
+        """Calls are not placed."""
+
+    def stop_lingering(self) -> None:
+        """Calls are not placed."""
 
     def drop(self) -> list[Call]:
         """Take all calls that have not begun."""

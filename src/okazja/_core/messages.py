@@ -32,14 +32,15 @@ Reply = tuple[Any, ...]
 class Timing:
     """How long calls of one function take, and so how many of them a worker may hold.
 
-    ``seconds`` is a pessimistic average of one item: it rises at once and falls slowly.
+    ``seconds`` is a pessimistic average of one item: it rises fast and falls slowly. One measurement at
+    most doubles it, since a quick call that the system interrupted for a moment looks a thousand times longer.
     """
 
     __slots__ = ("credit", "seconds")
 
     PATIENCE = 0.002  # seconds of work that may wait behind a running call
     LONG = 0.05  # seconds; a call as long as this loses nothing by being sent alone
-    MOST = 64  # calls
+    MOST = 128  # calls
 
     def __init__(self) -> None:
         self.seconds = 0.0  # 0: nothing measured yet
@@ -48,7 +49,13 @@ class Timing:
     def measured(self, seconds: float) -> None:
         """Learn from one more item."""
         old = self.seconds
-        self.seconds = new = seconds if seconds > old else old + (seconds - old) * 0.1
+        if seconds <= old:
+            new = old + (seconds - old) * 0.2
+        elif old:
+            new = min(seconds, old * 2)
+        else:
+            new = seconds
+        self.seconds = new
         # One call beside the running one costs nobody anything (it can be taken back unread); more of
         # them only where they are over at once.
         if new > self.LONG:

@@ -11,14 +11,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import count
 
-from okazja._core.messages import Call
+from okazja._core.messages import Call, Reply
 
 __all__ = ["MAX_START_DEATHS", "Scheduler", "Verdict"]
 
 MAX_START_DEATHS = 3  # workers in a row that die before they are ready, then the executor is broken
 PATIENCE = 0.002  # seconds that work waits behind a running call before its worker is asked for it
 LONGEST_PAUSE = 0.25  # seconds between two such requests, at most
-LOOKS = 4  # workers that offer() looks at before it gives up; the next reply finds the rest
+LOOKS = 4  # workers that a submit looks at for room before it gives up; the next reply finds the rest
+BATCH = 16  # calls that wait before they are sent behind running ones; fewer wait for the next reply
 
 
 @dataclass(slots=True, eq=False)
@@ -55,9 +56,10 @@ class Scheduler:
         self.backlog: deque[Call] = deque()
         self.pending = 0  # calls accepted and not yet settled
         self.workers = [_Worker(slot) for slot in range(max_workers)]
-        self._max_items = max_items  # items that one process may run; None: no limit
+        self.max_items = max_items  # items that one process may run; None: no limit
         self._unstarted = list(range(max_workers - 1, -1, -1))  # slots without a process
         self._idle: list[int] = []  # slots with a process and nothing to do; may hold stale entries
+        self._deep: set[int] = set()  # slots that hold what could wait; may hold stale entries
         self._next_look = 0
         self._start_deaths = 0
         self._numbers = count(1)
@@ -69,10 +71,14 @@ class Scheduler:
     # --- calls come in ------------------------------------------------------------------------------
 
     def offer(self, call: Call) -> int | None:
-        """Accept a call. Returns the slot to send it to, or None if it waits in the backlog."""
+        """Accept a call. Returns the slot of an idle worker to send it to, or None if it waits in the backlog.
+
+        One by one, calls are sent to idle workers only: a write for each of many short calls costs more
+        than the calls. See `is_ripe` and `top_up` for the others.
+        """
         self.pending += 1
         if not self.backlog:
-            slot = self._place(call)
+            slot = self._free_slot()
             if slot is not None:
                 self._cut_to_life(self.workers[slot], call)
                 self._give(self.workers[slot], call)
@@ -80,19 +86,16 @@ class Scheduler:
         self.backlog.append(call)
         return None
 
-    def _place(self, call: Call) -> int | None:
-        slot = self._free_slot()
-        if slot is not None:
-            return slot
-        credit = call.fn.timing.credit
-        if credit <= 1:
-            return None
-        for _ in range(min(LOOKS, len(self.workers))):
-            self._next_look = (self._next_look + 1) % len(self.workers)
-            worker = self.workers[self._next_look]
-            if len(worker.held) < credit and self._takes_more(worker):
-                return worker.slot
-        return None
+    def is_ripe(self) -> bool:
+        """Whether so many short calls wait that it is time for a packet of them; true at every BATCH-th."""
+        waiting = len(self.backlog)
+        return not waiting % BATCH and waiting > 0 and self.backlog[0].fn.timing.credit > BATCH
+
+    def some_slots(self) -> list[int]:
+        """LOOKS workers, others each time."""
+        count = len(self.workers)
+        start = self._next_look = (self._next_look + LOOKS) % count
+        return [(start + step) % count for step in range(min(LOOKS, count))]
 
     def _free_slot(self) -> int | None:
         """A worker with nothing to do, or one yet to be started; it is up to the caller to use it."""
@@ -104,7 +107,7 @@ class Scheduler:
         return self._unstarted.pop() if self._unstarted else None
 
     def _has_life(self, worker: _Worker) -> bool:
-        return worker.alive and (self._max_items is None or worker.taken < self._max_items)
+        return worker.alive and (self.max_items is None or worker.taken < self.max_items)
 
     def _takes_more(self, worker: _Worker) -> bool:
         """Whether calls may wait behind the running one: it has not kept others waiting before."""
@@ -112,8 +115,8 @@ class Scheduler:
 
     def _cut_to_life(self, worker: _Worker, call: Call) -> None:
         """Leave the items of a chunk that this process may not run any more to another."""
-        if self._max_items is not None:
-            room = self._max_items - worker.taken
+        if self.max_items is not None:
+            room = self.max_items - worker.taken
             if call.items > room:
                 self.backlog.appendleft(call.part(self.number(), call.lo + room, call.hi))
                 call.hi = call.lo + room
@@ -124,9 +127,13 @@ class Scheduler:
         worker.taken += call.items
         worker.held[call.id] = call
         call.slot = worker.slot
+        if len(worker.held) > 1 or call.hi - call.lo > 1:
+            self._deep.add(worker.slot)
 
-    def top_up(self) -> list[tuple[int, list[Call]]]:
+    def top_up(self, slots: Iterable[int] | None = None) -> list[tuple[int, list[Call]]]:
         """Give the backlog to workers that are short of work: whom to send what.
+
+        slots: the workers that may have become so, besides the idle ones; None: any.
 
         A worker is filled up when it is down to half of its credit, so that one write carries many
         calls. Cancelled calls are dropped; the others have begun as far as their future can tell.
@@ -140,7 +147,8 @@ class Scheduler:
                 self._list_if_idle(self.workers[slot])
         if self.backlog:
             credit = self.backlog[0].fn.timing.credit
-            short = [w for w in self.workers if len(w.held) <= credit // 2 and self._takes_more(w)]
+            looked_at = self.workers if slots is None else map(self.workers.__getitem__, slots)
+            short = [w for w in looked_at if len(w.held) <= credit // 2 and self._takes_more(w)]
             for position, worker in enumerate(short):
                 share = -(-len(self.backlog) // (len(short) - position))
                 self._fill(worker.slot, min(credit - len(worker.held), share), sends)
@@ -174,15 +182,20 @@ class Scheduler:
 
     # --- calls come back ------------------------------------------------------------------------------
 
-    def replied(self, slot: int, number: int) -> Call | None:
-        """A worker is done with a call. None if it did not hold it (any more)."""
+    def replied(self, slot: int, replies: Iterable[Reply]) -> list[tuple[Call, Reply]]:
+        """A worker is done with calls: each with its reply, but for those that it did not hold (any more)."""
         worker = self.workers[slot]
-        call = worker.held.pop(number, None)
-        if call is not None:
-            self.pending -= 1
-            if not worker.held:
-                self._list_if_idle(worker)
-        return call
+        held = worker.held
+        done = []
+        for reply in replies:
+            call = held.pop(reply[0], None)
+            if call is not None:
+                call.fn.timing.measured(reply[3])
+                done.append((call, reply))
+        self.pending -= len(done)
+        if not held:
+            self._list_if_idle(worker)
+        return done
 
     def _list_if_idle(self, worker: _Worker) -> None:
         if worker.held or worker.listed:
@@ -219,9 +232,9 @@ class Scheduler:
     def retiring(self) -> list[int]:
         """Workers that have run all the items they may and hold nothing: to be told to exit, once."""
         done = []
-        if self._max_items is not None:
+        if self.max_items is not None:
             for worker in self.workers:
-                if worker.alive and not worker.held and worker.taken >= self._max_items:
+                if worker.alive and not worker.held and worker.taken >= self.max_items:
                     worker.alive = False  # until Died puts the slot back
                     done.append(worker.slot)
         return done
@@ -257,6 +270,14 @@ class Scheduler:
         self.pending += len(parts) - 1
         return parts
 
+    def repair(self) -> None:
+        """Make whole what `replied` left half done when an exception (Ctrl-C) broke into it."""
+        self.pending = len(self.backlog) + sum(len(worker.held) for worker in self.workers)
+        self._idle = [w.slot for w in self.workers if not w.held and self._has_life(w)]
+        self._deep = {w.slot for w in self.workers if w.held}
+        for worker in self.workers:
+            worker.listed = worker.slot in self._idle
+
     # --- work stuck behind other work -------------------------------------------------------------------
 
     def stuck(self, now: float) -> tuple[list[int], float | None]:
@@ -268,11 +289,13 @@ class Scheduler:
         pause: float | None = None
         if self.backlog or not self._somebody_is_free():
             return ripe, pause
-        for worker in self.workers:
-            if not worker.held:
+        for slot in list(self._deep):
+            worker = self.workers[slot]
+            running = next(iter(worker.held.values()), None)
+            if running is None or (len(worker.held) == 1 and running.items == 1):
+                self._deep.discard(slot)
                 continue
-            running = next(iter(worker.held.values()))
-            if worker.answered == running.id or (len(worker.held) == 1 and running.items == 1):
+            if worker.answered == running.id:
                 continue
             if worker.noticed != running.id:
                 worker.noticed = running.id

@@ -38,6 +38,7 @@ from okazja._core.scheduler import Scheduler
 from okazja._engine import lifetime
 from okazja._engine.deaths import backend_failed, fresh, start_failed, worker_died, workers_die_at_start
 from okazja._engine.future import Future
+from okazja._engine.shortcut import Shortcut
 from okazja._transport.board import Board
 from okazja._transport.codec import FunctionTable
 from okazja.errors import ExecutorBroken, ExecutorShutdown
@@ -75,6 +76,7 @@ class _News:
     stuck: list[int] = field(default_factory=list)
     pause: float | None = None  # seconds until something is due
     settled: list[tuple[Call, Reply]] = field(default_factory=list)
+    again: list[tuple[Call, Reply]] = field(default_factory=list)  # perhaps settled, but not to the end
     failed: list[tuple[Call, BaseException]] = field(default_factory=list)
     broken: BaseException | None = None
 
@@ -103,9 +105,10 @@ class Engine:
         self.broken: BaseException | None = None
         self.accepting = True
         self._places = not backend.capabilities.places_calls
-        self._lock = threading.RLock()
-        self._scheduler = Scheduler(max_workers, max_items)
-        self._ports: list[Port | None] = [None] * max_workers
+        self.lock = threading.RLock()
+        self.scheduler = Scheduler(max_workers, max_items)
+        self.ports: list[Port | None] = [None] * max_workers
+        self.shortcut = Shortcut(self)
         self._closing = False  # told to close when nothing is pending
         self.closed = False  # the backend was told
         self._killed = ""  # by which method the workers were ended, if so
@@ -119,7 +122,7 @@ class Engine:
 
     def number_call(self) -> int:
         """A number for a new call."""
-        return self._scheduler.number()
+        return self.scheduler.number()
 
     # --- calls go out -------------------------------------------------------------------------------
 
@@ -144,18 +147,22 @@ class Engine:
             finally:
                 del call  # see serial.execute
             return
-        with self._lock:
+        with self.lock:
             if self.broken is not None or self.closed:
                 refused = self.broken or ExecutorShutdown("the executor was shut down meanwhile")
             else:
                 refused = None
-                slot = self._scheduler.offer(call)
+                slot = self.scheduler.offer(call)
+                sends: list[tuple[int, Sequence[Call]]]
                 if slot is None:
-                    return
-                call.sink._begin()
-                sends: list[tuple[int, Sequence[Call]]] = [(slot, (call,))]
-                if self._scheduler.backlog:  # of a chunk, the items that this worker may not run any more
-                    sends += self._scheduler.top_up()
+                    if not self.scheduler.is_ripe():
+                        return
+                    sends = list(self.scheduler.top_up(self.scheduler.some_slots()))
+                else:
+                    call.sink._begin()
+                    sends = [(slot, (call,))]
+                    if self.scheduler.backlog:  # of a chunk, the items that this worker may not run any more
+                        sends += self.scheduler.top_up()
                 ported = self._with_ports(sends)
         if refused is not None:
             call.sink._fail(call, refused)
@@ -172,9 +179,9 @@ class Engine:
             return []
 
     def _port(self, slot: int) -> Port:
-        port = self._ports[slot]
+        port = self.ports[slot]
         if port is None:
-            port = self._ports[slot] = self.backend.port(slot)
+            port = self.ports[slot] = self.backend.port(slot)
             assert port is not None
         return port
 
@@ -195,9 +202,9 @@ class Engine:
                 self.deliver((), [Died(port, 0, None, 0, 0, "its start was interrupted")])
             raise
         if unsent:
-            with self._lock:
-                if self._ports[port.slot] is port:
-                    self._scheduler.take_back(port.slot, unsent)
+            with self.lock:
+                if self.ports[port.slot] is port:
+                    self.scheduler.take_back(port.slot, unsent)
 
     # --- replies and events come in ---------------------------------------------------------------------
 
@@ -209,13 +216,22 @@ class Engine:
             self._pass_on(replies)
             return None
         news = _News()
-        with self._lock:
+        with self.lock:
+            if self.shortcut.is_broken:
+                news.again = self.shortcut.repair()
             self._take_note(replies, events, news)
             if news.broken is None:
-                news.sends = self._with_ports(self._scheduler.top_up())
-            news.retiring = [port for slot in self._scheduler.retiring() if (port := self._ports[slot])]
-            news.stuck, news.pause = self._scheduler.stuck(monotonic())
+                news.sends = self._with_ports(self.scheduler.top_up())
+            news.retiring = [port for slot in self.scheduler.retiring() if (port := self.ports[slot])]
+            news.stuck, news.pause = self.scheduler.stuck(monotonic())
         return self._carry_out(news)
+
+    def look_after(self) -> None:
+        """A call was settled past `deliver`: see to what follows from it, if anything does."""
+        if self.scheduler.backlog or self.scheduler.max_items is not None:
+            self.deliver((), ())
+        elif self._closing:
+            self._close_if_done()
 
     def _pass_on(self, replies: Sequence[tuple[Port | None, Sequence[Reply]]]) -> None:
         """Replies of a backend that places calls itself name their call; they come in the thread that ran it."""
@@ -254,24 +270,20 @@ class Engine:
                 self._note(event)
         for port, frames in replies:
             assert port is not None
-            if self._ports[port.slot] is port:
-                for reply in frames:
-                    call = self._scheduler.replied(port.slot, reply[0])
-                    if call is not None:
-                        call.fn.timing.measured(reply[3])
-                        news.settled.append((call, reply))
+            if self.ports[port.slot] is port:
+                news.settled += self.scheduler.replied(port.slot, frames)
         for event in events:
-            if isinstance(event, Died) and self._ports[event.port.slot] is event.port:
+            if isinstance(event, Died) and self.ports[event.port.slot] is event.port:
                 news.broken = self._bury(event, news.failed) or news.broken
 
     def _note(self, event: Ready | HandedBack) -> None:
         port = event.port
-        if self._ports[port.slot] is not port:
+        if self.ports[port.slot] is not port:
             return
         if isinstance(event, Ready):
-            self._scheduler.ready(port.slot)
+            self.scheduler.ready(port.slot)
         elif isinstance(event, HandedBack):
-            held = self._scheduler.workers[port.slot].held
+            held = self.scheduler.workers[port.slot].held
             back = []
             for number, first in event.calls:
                 call = held.get(number)
@@ -283,14 +295,14 @@ class Engine:
                 if first == call.lo:
                     back.append(call)
                 else:
-                    self._scheduler.narrow(port.slot, number, first)
-            self._scheduler.take_back(port.slot, back)
-            self._scheduler.answered(port.slot)
+                    self.scheduler.narrow(port.slot, number, first)
+            self.scheduler.take_back(port.slot, back)
+            self.scheduler.answered(port.slot)
 
     def _bury(self, death: Died, failed: list[tuple[Call, BaseException]]) -> BaseException | None:
         """A worker has died: blame one item, keep the others. Returns why the executor is broken, if it is."""
-        self._ports[death.port.slot] = None
-        verdict = self._scheduler.died(death.port.slot, death.call, death.item)
+        self.ports[death.port.slot] = None
+        verdict = self.scheduler.died(death.port.slot, death.call, death.item)
         if verdict.guilty is not None:
             failed.append((verdict.guilty, worker_died(death, verdict.guilty, self._killed)))
         return workers_die_at_start(death) if verdict.broken and not self.closed else None
@@ -308,7 +320,11 @@ class Engine:
                 BaseException
             ):  # not the task's: a callback that exits, a future that somebody else completed
                 log.exception("the result of %s could not be delivered", call.fn.name)
-            self._hush(call)
+            if self.interrupted:
+                self._hush(call)
+        for call, reply in news.again:
+            if isinstance(call.sink, Future):
+                call.sink._settle_again(call, reply)
         for call, error in news.failed:
             try:
                 call.sink._fail(call, error)
@@ -320,15 +336,15 @@ class Engine:
         """Get back calls that wait behind a running one. True if some came at once."""
         some = False
         for slot in slots:
-            with self._lock:
-                port, held = self._ports[slot], self._scheduler.workers[slot].held
+            with self.lock:
+                port, held = self.ports[slot], self.scheduler.workers[slot].held
                 running = next(iter(held), 0)
             if port is None:
                 continue
             numbers = self.backend.reclaim(port, running)
-            with self._lock:
-                if self._ports[slot] is port:
-                    self._scheduler.take_back(slot, [held[n] for n in numbers if n in held])
+            with self.lock:
+                if self.ports[slot] is port:
+                    self.scheduler.take_back(slot, [held[n] for n in numbers if n in held])
                     some = some or bool(numbers)
         return some
 
@@ -336,11 +352,11 @@ class Engine:
 
     def break_off(self, error: BaseException) -> None:
         """Give up: everything pending fails with ``error``, workers are killed."""
-        with self._lock:
+        with self.lock:
             if self.broken is None:
                 self.broken = error
             self.accepting = False
-            dropped = self._scheduler.drop_all()
+            dropped = self.scheduler.drop_all()
         for call in dropped:
             if call.sink._begin():
                 call.sink._fail(call, fresh(error))
@@ -366,12 +382,12 @@ class Engine:
 
     def _cancel(self) -> None:
         """Cancel all that has not begun, wherever it waits."""
-        with self._lock:
-            dropped = self._scheduler.drop_backlog()
-            slots = [worker.slot for worker in self._scheduler.workers if len(worker.held) > 1]
+        with self.lock:
+            dropped = self.scheduler.drop_backlog()
+            slots = [worker.slot for worker in self.scheduler.workers if len(worker.held) > 1]
         self._reclaim(slots)
-        with self._lock:
-            dropped += self._scheduler.drop_backlog()
+        with self.lock:
+            dropped += self.scheduler.drop_backlog()
         dropped += self.backend.drop()
         for call in dropped:
             call.sink._drop(call)
@@ -385,10 +401,10 @@ class Engine:
         self.shutdown(wait=False, cancel_futures=True)
         if not self.backend.capabilities.can_kill or os.getpid() != self.owner:
             return
-        with self._lock:
+        with self.lock:
             running = [
                 (port, next(iter(worker.held)))
-                for port, worker in zip(self._ports, self._scheduler.workers, strict=True)
+                for port, worker in zip(self.ports, self.scheduler.workers, strict=True)
                 if port is not None and worker.held
             ]
         for port, number in running:
@@ -401,10 +417,10 @@ class Engine:
         """A map was closed early: get back what workers hold of it, so that it never begins."""
         if not self._places or self.closed:
             return
-        with self._lock:
+        with self.lock:
             slots = [
                 worker.slot
-                for worker in self._scheduler.workers
+                for worker in self.scheduler.workers
                 if any(getattr(call.sink, "run", None) is run for call in list(worker.held.values()))
             ]
         if slots:
@@ -426,7 +442,7 @@ class Engine:
 
     def run_ended(self, run: Pass) -> None:
         """A map has drawn all of its input, or was closed."""
-        with self._lock:
+        with self.lock:
             if run in self.runs:
                 self.runs.remove(run)
             last = self.forgotten and not self.runs
@@ -439,10 +455,10 @@ class Engine:
         self.accepting = False
         self._killed = method
         error = ExecutorBroken(f"the workers were ended by {method}()")
-        with self._lock:
+        with self.lock:
             if self.broken is None:
                 self.broken = error
-            dropped = self._scheduler.drop_all()
+            dropped = self.scheduler.drop_all()
         for run in list(self.runs):
             run.abandon()
         for call in dropped:
@@ -453,20 +469,20 @@ class Engine:
 
     def _close_if_done(self) -> None:
         if self._closing and not self.closed:
-            with self._lock:
-                done = not self._scheduler.pending
+            with self.lock:
+                done = not self.scheduler.pending
             if done:
                 self._close(None)
 
     def _close(self, number: int | None) -> None:
-        with self._lock:
+        with self.lock:
             again, self.closed = self.closed, True
         if not again or number is not None:
             self.backend.close(number)
 
     def after_fork(self) -> None:
         """In a child of a fork: this executor is the parent's."""
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self.accepting = False
         self.broken = ExecutorBroken(
             "this executor belongs to the process that forked this one: make a new one here"
@@ -474,7 +490,7 @@ class Engine:
         self.closed = True
         for run in list(self.all_runs):
             run.after_fork()
-        for call in [*self._scheduler.drop_all(), *self.backend.drop()]:
+        for call in [*self.scheduler.drop_all(), *self.backend.drop()]:
             if isinstance(call.sink, Future):
                 call.sink._after_fork(self.broken)
         self.backend.after_fork()

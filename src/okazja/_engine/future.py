@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import _thread
 import concurrent.futures
 import logging
 import threading
 import weakref
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING
 from contextlib import suppress
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from okazja._core.messages import Call, Reply
 from okazja._transport.codec import ERROR, RAISED, VALUE, decode_error, decode_value
@@ -18,6 +20,12 @@ __all__ = ["Future", "report_lost"]
 T = TypeVar("T")
 
 log = logging.getLogger("okazja")
+
+LONG_ENOUGH = 0.01  # seconds; a shorter timeout is not lengthened by a look for the reply
+_OPEN = (PENDING, RUNNING)
+_CANCELLED = (CANCELLED, CANCELLED_AND_NOTIFIED)
+_CLOSED = (FINISHED, *_CANCELLED)
+_guard = threading.RLock()  # around a future's state while it has no condition; never held for longer
 
 
 class Future(concurrent.futures.Future[T], Generic[T]):
@@ -29,6 +37,30 @@ class Future(concurrent.futures.Future[T], Generic[T]):
 
     name = ""  # of the function that was submitted
     _lost: _Lost | None = None
+    # Its condition, made when somebody asks for it or adds a callback: most futures are completed without,
+    # and a condition costs more than the rest of a future.
+    _made: threading.Condition | None = None
+    _sleepers: tuple[_thread.LockType, ...] = ()  # locks of threads that wait for the result
+    # Gives the waiting thread something better to do than to sleep, where the call may be over in no time.
+    _assist: Callable[[Future[T]], None] | None = None
+    _call: Call | None = None
+
+    def __init__(self) -> None:
+        self._state = PENDING
+        self._result: T | None = None
+        self._exception: BaseException | None = None
+        self._waiters: list[Any] = []
+        self._done_callbacks: list[Callable[[Future[T]], object]] = []
+
+    if not TYPE_CHECKING:  # where it is an attribute of the base class
+
+        @property
+        def _condition(self) -> threading.Condition:
+            if self._made is None:
+                with _guard:
+                    if self._made is None:
+                        self._made = threading.Condition()
+            return self._made
 
     def result(self, timeout: float | None = None) -> T:
         """The result, waited for up to ``timeout`` seconds (default: for ever).
@@ -36,7 +68,10 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         Raises what the call raised, TimeoutError, or CancelledError.
         """
         try:
-            return super().result(timeout)
+            self._wait(timeout)
+            if self._exception is not None:
+                raise self._exception
+            return self._result  # type: ignore[return-value]  # set before the state was
         finally:
             self._looked_at()
             self = None  # type: ignore[assignment]  # noqa: PLW0642  (breaks a cycle with the traceback)
@@ -44,15 +79,69 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """What the call raised, or None. Raises TimeoutError or CancelledError."""
         try:
-            return super().exception(timeout)
+            self._wait(timeout)
+            return self._exception
         finally:
             self._looked_at()
+
+    def _wait(self, timeout: float | None) -> None:
+        """Wait until it is finished. Raises TimeoutError or CancelledError.
+
+        Not with the condition: entering one is a Python function, and an exception that breaks in there
+        (Ctrl-C) would leave it locked for ever.
+        """
+        assist = self._assist
+        if assist is not None and (timeout is None or timeout > LONG_ENOUGH):
+            assist(self)
+        if self._state not in _CLOSED:
+            sleeper = _thread.allocate_lock()
+            sleeper.acquire()
+            with _guard:
+                if self._state not in _CLOSED:
+                    self._sleepers = (*self._sleepers, sleeper)
+            while self._state not in _CLOSED and _acquire(sleeper, timeout):
+                pass
+        if self._state in _CANCELLED:
+            raise concurrent.futures.CancelledError
+        if self._state != FINISHED:
+            raise TimeoutError(f"{self.name or 'the call'} was not done within {timeout} seconds")
+
+    def _wake(self) -> None:
+        """The state has changed for good: those who wait go on."""
+        with _guard:
+            sleepers, self._sleepers = self._sleepers, ()
+        for sleeper in sleepers:
+            sleeper.release()
+
+    def set_result(self, result: T) -> None:
+        """Set the result; for executors and tests."""
+        with _guard:
+            alone = self._made is None and self._state in _OPEN
+            if alone:  # nobody asks for its condition, and nobody is to be called
+                self._result = result
+                self._state = FINISHED
+        if not alone:
+            super().set_result(result)
+        elif self._sleepers:
+            self._wake()
 
     def set_exception(self, exception: BaseException | None) -> None:
         """Set the exception; for executors and tests."""
         if exception is not None:
             self._lost = _Lost(exception, self.name)
         super().set_exception(exception)
+
+    def _invoke_callbacks(self) -> None:
+        """What the base class does last when the state has changed for good."""
+        self._wake()
+        while self._done_callbacks:
+            callback = self._done_callbacks.pop(0)  # before the call: none is called twice
+            try:
+                callback(self)
+            except Exception:
+                logging.getLogger("concurrent.futures").exception(
+                    "exception calling callback for %r", self
+                )  # as the base class says it
 
     def __await__(self) -> Generator[Any, None, T]:
         import asyncio
@@ -70,19 +159,25 @@ class Future(concurrent.futures.Future[T], Generic[T]):
 
     def _after_fork(self, error: BaseException) -> None:
         """In a child of a fork, where nobody will complete it. No callback runs, no lock is waited for."""
-        self._condition = threading.Condition()
-        self._done_callbacks.clear()  # type: ignore[attr-defined]  # of the base class, untyped
+        self._made = self._assist = self._call = None
+        self._sleepers = ()
+        self._done_callbacks.clear()
         if not self.done():
             super().set_exception(error)
 
     # --- as the sink of its call
 
     def _begin(self) -> bool:
-        if self._state == "RUNNING":  # it was sent before, and came back unstarted
+        if self._state == RUNNING:  # it was sent before, and came back unstarted
             return True
+        with _guard:
+            if self._made is None and self._state == PENDING:
+                self._state = RUNNING
+                return True
         return self.set_running_or_notify_cancel()
 
     def _settle(self, _: Call, reply: Reply) -> None:
+        self._assist = self._call = None
         form, body = reply[1], reply[2]
         if form == VALUE or form == 0:
             self.set_result(body)
@@ -99,11 +194,25 @@ class Future(concurrent.futures.Future[T], Generic[T]):
                 self.set_result(value)
         self = None  # type: ignore[assignment]  # noqa: PLW0642  (an exception's frames may lead here)
 
+    def _settle_again(self, call: Call, reply: Reply) -> None:
+        """As ``_settle``, after a thread was interrupted (Ctrl-C) in the middle of that."""
+        if not self.done():
+            self._settle(call, reply)
+            return
+        with self._condition:
+            for waiter in self._waiters:
+                if self not in waiter.finished_futures:
+                    waiter.add_result(self)
+            self._condition.notify_all()
+        self._invoke_callbacks()
+
     def _fail(self, _: Call, error: BaseException, item: int | None = None) -> None:
+        self._assist = self._call = None
         self.set_exception(error)
 
     def _drop(self, _: Call) -> None:
         """Cancelled after it was sent, but before it began."""
+        self._assist = self._call = None
         if self.cancel():
             self.set_running_or_notify_cancel()
             return
@@ -112,7 +221,15 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             for waiter in self._waiters:
                 waiter.add_cancelled(self)
             self._condition.notify_all()
-        self._invoke_callbacks()  # type: ignore[attr-defined]
+        self._invoke_callbacks()
+
+
+def _acquire(lock: _thread.LockType, timeout: float | None) -> bool:
+    """False when the time is over; the longest that a lock can wait may be shorter than asked for."""
+    if timeout is None:
+        return lock.acquire()
+    lock.acquire(timeout=min(max(timeout, 0), threading.TIMEOUT_MAX))
+    return timeout > threading.TIMEOUT_MAX
 
 
 class _Lost:
@@ -142,7 +259,9 @@ def report_all_lost() -> None:
 
 
 def forget_lost() -> None:
-    """In a child of a fork: what was lost is the parent's to report."""
+    """In a child of a fork: what was lost is the parent's to report, and some thread may have held the guard."""
+    global _guard
+    _guard = threading.RLock()
     for lost in list(_unseen):
         lost.error = None
 

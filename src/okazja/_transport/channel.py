@@ -3,7 +3,7 @@
 Calls go through a ``SOCK_SEQPACKET`` pair, whose reads and writes are whole packets or nothing: no
 write ever leaves half a packet behind, no two writers need a lock, and the parent, which keeps the
 worker's end open too, can take back what the worker has not read, also from a worker that is stopped
-or stuck in C code. Replies come through a pipe, which the parent empties in large reads.
+or stuck in C code. Replies come through a stream, which the parent empties in large reads.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ import array
 import marshal
 import mmap
 import os
+import select
 import socket
 import struct
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from okazja._core.messages import Call
 from okazja._transport import codec
+from okazja._transport.patience import Patience
 
 __all__ = ["DEFINE", "Channel", "WorkerEnd"]
 
@@ -26,23 +29,25 @@ DEFINE = "define"  # entry (0, DEFINE, token, pickled function, name)
 INLINE = 1 << 16  # bytes; larger packets travel in an anonymous file of their own
 BATCH = 1 << 15  # bytes of payload after which a packet of several calls is full
 READ = 1 << 18  # bytes read at once
-PIPE = 1 << 20  # bytes that the reply pipe holds, where the system allows
 LENGTH = struct.Struct("<I")
 FDS = socket.CMSG_SPACE(4) if hasattr(socket, "CMSG_SPACE") else 0
 
 
 class Channel:
-    """The parent's side. ``send`` may be called by any thread, ``read`` and ``steal`` by one each."""
+    """The parent's side. ``send`` may be called by any thread, ``steal`` by one; ``reading`` guards the replies."""
 
     def __init__(self) -> None:
         self._calls, self._far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._calls.setblocking(False)
-        self.replies, self._replies_far = os.pipe()
-        _widen(self.replies)
-        os.set_blocking(self.replies, False)
+        self._replies, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._replies.setblocking(False)
+        self.replies, self._replies_far = self._replies.fileno(), far.detach()
+        self.reading = threading.Lock()
         self._known: set[int] = set()  # tokens of functions that were defined
         self._buffer = bytearray()
         self._wanted = 0  # bytes that the buffer must hold before it is worth a look
+        self._sight: select.poll | None = None  # of the replies, for `glance`
+        self._seen = bytearray()
         self.closed = False
 
     def worker_fds(self) -> tuple[int, int]:
@@ -160,6 +165,25 @@ class Channel:
         self._wanted = _wanted(buffer)
         return frames, False
 
+    def glance(self, patience: Patience, take: Callable[[list[tuple[Any, ...]]], bool]) -> None:
+        """Wait awake for replies, for a moment, with ``reading`` held, and show them to ``take``.
+
+        Only when that has said that it took them are they removed: an exception that breaks in before
+        (Ctrl-C) loses nothing, they are read once more.
+        """
+        if self._buffer or self.closed:
+            return
+        if self._sight is None:
+            self._sight = select.poll()
+            self._sight.register(self.replies, select.POLLIN)
+            self._seen = bytearray(READ)
+        if patience.awake(self._sight.poll):
+            seen = self._replies.recv_into(self._seen, READ, socket.MSG_PEEK)
+            with memoryview(self._seen) as view:
+                frames, used = _frames(view[:seen])
+            if used and take(frames):
+                self._replies.recv_into(self._seen, used)
+
     @property
     def buffered(self) -> int:
         """Bytes of a reply of which the rest has not arrived."""
@@ -169,7 +193,7 @@ class Channel:
         """In the worker itself, where it is a fork of the parent: give the parent's ends back."""
         self.closed = True
         os.close(self._calls.detach())
-        os.close(self.replies)
+        os.close(self._replies.detach())
         self._far.detach()
 
     def close(self) -> None:
@@ -179,7 +203,7 @@ class Channel:
             self.handed_over()
             self._calls.close()
             self._far.close()
-            os.close(self.replies)
+            self._replies.close()
 
 
 class WorkerEnd:
@@ -190,9 +214,13 @@ class WorkerEnd:
         self._replies = replies_fd
         self._packet = bytearray(INLINE)
         self._view = memoryview(self._packet)
+        self._patience = Patience()
+        self._poll = select.poll()
+        self._poll.register(calls_fd, select.POLLIN)
 
     def receive(self) -> list[tuple[Any, ...]] | None:
         """The next packet's entries, waiting for it; None when no more will come."""
+        self._patience.awake(self._poll.poll)
         size, ancillary, _, _ = self._calls.recvmsg_into([self._packet], FDS)
         if not size:
             return None
@@ -235,7 +263,7 @@ def _load_file(fd: int) -> Any:
         os.close(fd)
 
 
-def _frames(data: bytes | bytearray) -> tuple[list[tuple[Any, ...]], int]:
+def _frames(data: bytes | bytearray | memoryview) -> tuple[list[tuple[Any, ...]], int]:
     """The whole frames at the start of ``data``, and how many bytes they take."""
     frames = []
     start, end = 0, len(data)
@@ -256,13 +284,3 @@ def _wanted(buffer: bytearray) -> int:
 def _size(call: Call) -> int:
     payload = call.payload
     return len(payload) if isinstance(payload, bytes) else 100
-
-
-def _widen(pipe: int) -> None:
-    """Let the pipe hold more than the usual 64 KiB, so that a worker seldom waits for the parent."""
-    import fcntl
-
-    try:
-        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE)
-    except OSError:
-        pass  # over the limit for this user: the usual size works as well

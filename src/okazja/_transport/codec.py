@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
+from types import FunctionType, ModuleType
 from typing import Any
 
 from okazja._core.messages import Call, Function, Timing
@@ -202,6 +203,16 @@ class FunctionTable:
     def __init__(self) -> None:
         self._references: dict[tuple[str, str], tuple[Any, bytes]] = {}
         self._timings: dict[str, Timing] = {}
+        self._recent: tuple[Any, ModuleType, Function] | None = None
+
+    def again(self, fn: Callable[..., Any]) -> Function | None:
+        """What `for_submit` said of ``fn``, if it was the last to be asked for and is still found under its name."""
+        recent = self._recent
+        if recent is None or recent[0] is not fn:
+            return None
+        module = recent[1]
+        found = sys.modules.get(fn.__module__) is module and vars(module).get(fn.__qualname__) is fn
+        return recent[2] if found else None
 
     def for_submit(self, fn: Callable[..., Any], name: str) -> Function:
         """A function for one call: if it goes by value, as it is now. Raises NotPicklable."""
@@ -212,7 +223,10 @@ class FunctionTable:
             timing = self._timings[name] = Timing()
         key = self._reference(fn)
         if key:
-            return Function(fn, name, timing, key)
+            function = Function(fn, name, timing, key)
+            if type(fn) is FunctionType:
+                self._recent = fn, sys.modules[fn.__module__], function
+            return function
         return Function(fn, name, timing, definition=pickling.dumps(fn, "the function"))
 
     def for_map(self, fn: Callable[..., Any], name: str, token: int) -> Function:
