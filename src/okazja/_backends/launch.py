@@ -18,7 +18,7 @@ from okazja._backends import ledger, zygote_process
 from okazja._transport import pickling
 from okazja._transport.channel import Channel
 from okazja._worker.entry import LateWiring, Wiring, start_from_multiprocessing
-from okazja._worker.inner_threads import inner_threads, thread_variables
+from okazja._worker.inner_threads import inner_threads, thread_variables, variables_of
 from okazja._worker.logs import current_levels
 from okazja._worker.spec import WorkerSpec
 from okazja._worker.zygote import PassedFd
@@ -309,9 +309,8 @@ class ContextLauncher:
         """Start a worker as a ``multiprocessing.Process``."""
         calls, replies = process.channel.worker_fds()
         wiring = LateWiring(Wiring(calls, replies, board, self._lifeline, process.slot, process.name))
-        handle = self._context.Process(
-            target=start_from_multiprocessing, args=(wiring, self._spec, current_levels()), name=process.name
-        )
+        args = (wiring, self._spec, current_levels(), variables_of(os.environ))
+        handle = self._context.Process(target=start_from_multiprocessing, args=args, name=process.name)
         try:
             handle.start()
         except NotPicklable as error:

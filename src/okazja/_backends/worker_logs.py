@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import Any
 
 from okazja._transport import pickling
@@ -21,14 +22,8 @@ def handle(state: dict[str, Any]) -> None:
         record = _rebuilt(state)
         logging.getLogger(record.name).handle(record)
     except Exception:  # of a filter, a handler or a record factory of the user's
-        _say_that_it_failed(state)
-
-
-def _say_that_it_failed(state: dict[str, Any]) -> None:
-    try:
-        log.exception("a record of the logger %s of a worker could not be handled", state["name"])
-    except Exception:  # the same filter or handler: nobody is left to tell
-        pass
+        with suppress(Exception):  # the same one again: nobody is left to tell
+            log.exception("a worker's record of the logger %s was not handled", state["name"])
 
 
 def _rebuilt(state: dict[str, Any]) -> logging.LogRecord:

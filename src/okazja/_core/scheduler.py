@@ -107,9 +107,7 @@ class Scheduler:
 
     def _has_life(self, worker: _Worker) -> bool:
         return (
-            worker.alive
-            and not worker.worn
-            and (self._max_items is None or worker.taken < self._max_items)
+            worker.alive and not worker.worn and (self._max_items is None or worker.taken < self._max_items)
         )
 
     def _takes_more(self, worker: _Worker) -> bool:

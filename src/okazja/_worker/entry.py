@@ -71,21 +71,16 @@ def _identity(value: Any) -> Any:
     return value
 
 
-def start_from_multiprocessing(late: LateWiring, spec: WorkerSpec, levels: LogLevels) -> None:
+def start_from_multiprocessing(
+    late: LateWiring, spec: WorkerSpec, levels: LogLevels, thread_variables: dict[str, str]
+) -> None:
     """Target of the ``multiprocessing.Process`` of a worker."""
+    from okazja._worker.inner_threads import inner_threads, limit_threads
+
     wiring = late.arrive()
-    _limit_threads(spec)
+    wanted = spec.inner_max_num_threads
+    limit_threads(thread_variables, wanted, inner_threads(wanted, spec.cpus))
     run_worker(wiring, spec, levels)
-
-
-def _limit_threads(spec: WorkerSpec) -> None:
-    """Also of libraries that came with the fork, or with the main module."""
-    from okazja._worker.inner_threads import inner_threads, limit_loaded, thread_variables
-
-    threads = inner_threads(spec.inner_max_num_threads, spec.cpus)
-    variables = thread_variables(os.environ, threads)
-    limit_loaded(os.environ, spec.inner_max_num_threads, threads)
-    os.environ.update(variables)
 
 
 def run_worker(wiring: Wiring, spec: WorkerSpec | bytes, levels: LogLevels) -> None:

@@ -6,11 +6,12 @@ loaded already (by a fork, or with the main module) has to be told through ``thr
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["inner_threads", "limit_loaded", "thread_variables"]
+__all__ = ["inner_threads", "limit_threads", "thread_variables", "variables_of"]
 
 # Those of OpenMP and of libraries that go by OMP_NUM_THREADS where theirs is not set.
 BY_LIBRARY = {
@@ -22,6 +23,7 @@ BY_LIBRARY = {
     "numexpr": "NUMEXPR_NUM_THREADS",
 }
 POOLS_OF_THEIR_OWN = ("NUMBA_NUM_THREADS", "POLARS_MAX_THREADS")
+_NAMES = (*BY_LIBRARY.values(), *POOLS_OF_THEIR_OWN)
 OMP = BY_LIBRARY["openmp"]
 
 # Which variables okazja has set, and to what: "2:OMP_NUM_THREADS,...". Executors of a worker set them anew,
@@ -29,6 +31,23 @@ OMP = BY_LIBRARY["openmp"]
 MARK = "OKAZJA_INNER_THREADS"
 
 _LIBRARIES = re.compile(rb"/lib(?:scipy_)?(?:openblas|mkl|blis|flexiblas|gomp|omp|iomp)")
+
+
+def variables_of(environ: Mapping[str, str]) -> dict[str, str]:
+    """Those of ``environ`` that matter here."""
+    return {name: environ[name] for name in (*_NAMES, MARK) if name in environ}
+
+
+def limit_threads(variables: dict[str, str], wanted: int | str | None, threads: int | None) -> None:
+    """Limit what this process has loaded and what it will load.
+
+    ``variables`` are the parent's, from `variables_of`: a fork server has those of the time when it was started.
+    """
+    for name in (*_NAMES, MARK):
+        os.environ.pop(name, None)
+    os.environ.update(variables)
+    os.environ.update(thread_variables(variables, threads))
+    _limit_loaded(variables, wanted, threads)
 
 
 def inner_threads(wanted: int | str | None, cpus: int) -> int | None:
@@ -53,10 +72,10 @@ def _set_by_user(environ: Mapping[str, str]) -> set[str]:
     """Which of the variables somebody other than okazja has set."""
     value, _, ours = environ.get(MARK, "").partition(":")
     own = {name for name in ours.split(",") if environ.get(name) == value}
-    return {name for name in (*BY_LIBRARY.values(), *POOLS_OF_THEIR_OWN) if name in environ} - own
+    return {name for name in _NAMES if name in environ} - own
 
 
-def limit_loaded(environ: Mapping[str, str], wanted: int | str | None, threads: int | None) -> None:
+def _limit_loaded(environ: Mapping[str, str], wanted: int | str | None, threads: int | None) -> None:
     """Limit the libraries that this process has loaded already; those with variables of the user's stay.
 
     ``environ`` is what the process had before `thread_variables` were set. ``"auto"`` only ever lowers.

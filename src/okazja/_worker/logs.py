@@ -69,7 +69,7 @@ def log_to_parent(mouth: WorkerMouth, process_name: str, levels: LogLevels) -> N
     _take(levels)
     handler = _ToParent(mouth, process_name)
     logging.root.addHandler(handler)
-    logging.basicConfig = _basic_config(handler, logging.basicConfig)  # type: ignore[assignment]
+    logging.basicConfig = _basic_config(handler, logging.basicConfig)
 
 
 def _basic_config(handler: logging.Handler, configure: Callable[..., None]) -> Callable[..., None]:

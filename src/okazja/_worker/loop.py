@@ -157,6 +157,7 @@ class Worker:
             fn = self._load(function)
             if context is not None:
                 fn = _Inside(_context(context), fn)
+            rest: Iterator[tuple[int, Any]]
             self._rest = rest = enumerate(self._with_room(_items, kind, payload)[lo:hi], lo)
             if self.memory is not None:
                 self.memory.enforce()
