@@ -38,6 +38,7 @@ R = TypeVar("R")
 BackendName = Literal["serial", "threads", "processes"]
 
 _UNTIMED = Timing()
+MIN_MEMORY = 64 << 20  # bytes; what a worker needs for itself is about a third of it
 
 
 class Executor(concurrent.futures.Executor):
@@ -52,6 +53,11 @@ class Executor(concurrent.futures.Executor):
     ``"spawn"``, ``"forkserver"``); default: okazja's own zygote, which is as quick as a fork and as
     clean as a spawn, and needs no ``if __name__ == "__main__"``.
     max_tasks_per_child: for processes: items after which a worker is replaced.
+    memory_limit: for processes: bytes that a worker may have, the interpreter included and shared memory not; at
+    least 64 MiB, default: no limit. An allocation beyond it is a MemoryError of that item alone.
+    inner_max_num_threads: for processes: threads that numeric libraries (BLAS, OpenMP) may use in each worker.
+    ``"auto"``: all workers together use as many as there are CPUs; None: whatever they do by themselves. Environment
+    variables that you have set (``OMP_NUM_THREADS``) win.
     context: for processes: the context variables whose values, those of the submitter, tasks shall see;
     on serial and threads tasks see all of them.
 
@@ -69,6 +75,8 @@ class Executor(concurrent.futures.Executor):
         mp_context: Any = None,
         max_tasks_per_child: int | None = None,
         context: Sequence[ContextVar[Any]] = (),
+        memory_limit: int | None = None,
+        inner_max_num_threads: int | Literal["auto"] | None = "auto",
     ) -> None:
         backend_type = find_backend(backend)
         _check_parameters(
@@ -78,9 +86,14 @@ class Executor(concurrent.futures.Executor):
             mp_context=mp_context,
             max_tasks_per_child=max_tasks_per_child,
             context=context,
+            memory_limit=memory_limit,
+            inner_max_num_threads=None if inner_max_num_threads == "auto" else inner_max_num_threads,
         )
         workers = _check_workers(backend, max_workers)
         _check_values(initializer, max_tasks_per_child, context)
+        _check_whole("memory_limit", memory_limit, MIN_MEMORY, "bytes")
+        if inner_max_num_threads != "auto":
+            _check_whole("inner_max_num_threads", inner_max_num_threads, 1, 'threads, "auto"')
         self._max_workers = workers
         self._context_vars = tuple(context)
         self._engine = Engine(
@@ -90,6 +103,8 @@ class Executor(concurrent.futures.Executor):
                 "initializer": initializer,
                 "initargs": tuple(initargs),
                 "thread_name_prefix": thread_name_prefix,
+                "memory_limit": memory_limit,
+                "inner_max_num_threads": inner_max_num_threads,
                 "mp_context": _start_method(mp_context, max_tasks_per_child),
             },
             workers,
@@ -307,6 +322,15 @@ def _check_values(initializer: object, max_tasks_per_child: object, context: Seq
     for var in context:
         if not isinstance(var, ContextVar):
             raise TaskTypeError(f"context must hold ContextVars, got {var!r}")
+
+
+def _check_whole(name: str, value: object, least: int, what: str) -> None:
+    if value is None:
+        return
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise UnsupportedParameter(f"{name} must be a whole number of {what} or None, got {value!r}")
+    if value < least:
+        raise BadInput(f"{name} must be at least {least}, got {value}: raise it, or leave it out")
 
 
 def _start_method(mp_context: Any, max_tasks_per_child: int | None) -> Any:

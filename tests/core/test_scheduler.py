@@ -124,6 +124,16 @@ class SchedulerMachine(RuleBasedStateMachine):
         for slot in self.scheduler.retiring():
             assert not self.players[slot].queue, "a worker that is told to exit holds nothing"
             self.die(slot)
+        worn = [worker for worker in self.scheduler.workers if worker.worn and worker.alive]
+        assert all(worker.held for worker in worn), "a worker that asked to be replaced rests only once"
+
+    @precondition(lambda self: any(worker.alive for worker in self.scheduler.workers))
+    @rule(which=st.integers(0, 3))
+    def ask_to_be_replaced(self, which: int) -> None:
+        alive = [worker.slot for worker in self.scheduler.workers if worker.alive]
+        slot = alive[which % len(alive)]
+        self.scheduler.wear_out(slot)
+        self.hand_back(slot)
 
     @rule()
     def reclaim_what_is_stuck(self) -> None:
@@ -182,6 +192,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         assert self.scheduler.workers[slot].held[call.id] is call
         assert not self.is_cancelled(call)
         assert call.id not in self.began_in, "a call that began is never given to another worker"
+        assert not self.scheduler.workers[slot].worn, "a worker that asked to be replaced gets no calls"
         self.players[slot].queue.append(call)
 
     def hand_back(self, slot: int) -> None:
@@ -244,6 +255,7 @@ class SchedulerMachine(RuleBasedStateMachine):
             for worker in self.scheduler.workers
             if not worker.held
             and (worker.alive or worker.slot in self.scheduler._unstarted)
+            and not worker.worn
             and (limit is None or worker.taken < limit)
         ]
 
@@ -294,6 +306,22 @@ def test_an_unknown_function_gets_one_call_a_worker() -> None:
     function = Function(None, "f", Timing())
     calls = [Call(scheduler.number(), function, 0, b"", Client()) for _ in range(4)]
     assert [scheduler.offer(call) is None for call in calls] == [False, False, True, True]
+
+
+def test_a_worker_that_asks_to_be_replaced_retires_once_it_holds_nothing() -> None:
+    scheduler = Scheduler(1)
+    function = Function(None, "f", Timing())
+    calls = [Call(scheduler.number(), function, 0, b"", Client()) for _ in range(2)]
+    assert [scheduler.offer(call) for call in calls] == [0, None]
+    scheduler.wear_out(0)
+    assert (scheduler.top_up(), scheduler.retiring()) == ([], [])
+    reply = (calls[0].id, 0, None, 1e-6, 1)
+    assert scheduler.replied(0, [reply]) == [(calls[0], reply)]
+    assert scheduler.top_up() == []
+    assert (scheduler.retiring(), scheduler.retiring()) == ([0], [])
+    assert scheduler.top_up() == []
+    scheduler.died(0, 0, 0)
+    assert scheduler.top_up() == [(0, [calls[1]])]
 
 
 def test_drop_all_gives_up_what_was_sent_too() -> None:

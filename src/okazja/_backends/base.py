@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from okazja._core.messages import Call, Event, Port, Reply
 from okazja._transport.board import Board
@@ -37,6 +37,8 @@ class Spec:
     initargs: tuple[Any, ...] = ()
     thread_name_prefix: str = ""
     mp_context: Any = None
+    memory_limit: int | None = None  # bytes
+    inner_max_num_threads: int | Literal["auto"] | None = None
 
 
 class Backend(Protocol):

@@ -18,6 +18,8 @@ from okazja._backends import ledger, zygote_process
 from okazja._transport import pickling
 from okazja._transport.channel import Channel
 from okazja._worker.entry import LateWiring, Wiring, start_from_multiprocessing
+from okazja._worker.inner_threads import inner_threads, thread_variables, variables_of
+from okazja._worker.logs import current_levels
 from okazja._worker.spec import WorkerSpec
 from okazja._worker.zygote import PassedFd
 from okazja.errors import ExecutorBroken, NotPicklable
@@ -117,6 +119,7 @@ class ZygoteLauncher:
 
     def __init__(self, spec: WorkerSpec, comm: str) -> None:
         self._comm = comm
+        self._threads = inner_threads(spec.inner_max_num_threads, spec.cpus)
         self._inherited = _InheritedFds()
         mp_context.set_spawning_popen(self._inherited)  # type: ignore[arg-type]  # stands in for one
         try:
@@ -144,10 +147,12 @@ class ZygoteLauncher:
         with _stdio() as stdio:
             fds = [calls, replies, board, self._spec_fd, *stdio, *self._inherited.fds]
             surroundings = {
-                "environ": dict(os.environ),
+                "environ": {**os.environ, **thread_variables(os.environ, self._threads)},
                 "directory": _directory(),
                 "path": [entry for entry in sys.path if type(entry) is str],
                 "comm": f"{self._comm}.{process.slot}"[:15],
+                "name": process.name,
+                "levels": current_levels(),
                 "blocked": list(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, []))),
             }
             request = marshal.dumps(("spawn", process.key, process.slot, surroundings))
@@ -303,10 +308,9 @@ class ContextLauncher:
     def launch(self, process: WorkerProcess, board: int) -> None:
         """Start a worker as a ``multiprocessing.Process``."""
         calls, replies = process.channel.worker_fds()
-        wiring = LateWiring(Wiring(calls, replies, board, self._lifeline, process.slot))
-        handle = self._context.Process(
-            target=start_from_multiprocessing, args=(wiring, self._spec), name=process.name
-        )
+        wiring = LateWiring(Wiring(calls, replies, board, self._lifeline, process.slot, process.name))
+        args = (wiring, self._spec, current_levels(), variables_of(os.environ))
+        handle = self._context.Process(target=start_from_multiprocessing, args=args, name=process.name)
         try:
             handle.start()
         except NotPicklable as error:

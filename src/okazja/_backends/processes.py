@@ -13,6 +13,7 @@ from itertools import count
 from signal import SIGTERM
 from typing import Any
 
+from okazja._backends import worker_logs
 from okazja._backends.base import Capabilities, Deliver, Spec
 from okazja._backends.launch import ContextLauncher, Exit, Launcher, WorkerProcess, ZygoteLauncher, needs_fork
 from okazja._core.messages import (
@@ -25,13 +26,15 @@ from okazja._core.messages import (
     Ready,
     Reply,
     StartFailed,
+    WornOut,
 )
 from okazja._transport.board import CALL, COMMAND, PID, TARGET
 from okazja._transport.channel import Channel
 from okazja._transport.codec import decode_error
 from okazja._transport.patience import Patience
 from okazja._worker.cpus import share_of_cpus
-from okazja._worker.loop import BACK, HAND_BACK, INTERRUPT, READY, SIGNAL
+from okazja._worker.logs import LOG
+from okazja._worker.loop import BACK, HAND_BACK, INTERRUPT, READY, SIGNAL, WORN_OUT
 from okazja._worker.spec import WorkerSpec
 from okazja.errors import NotPicklable
 
@@ -49,7 +52,9 @@ class ProcessBackend:
         places_calls=False,
         shares_memory=False,
         can_kill=True,
-        parameters=frozenset({"mp_context", "max_tasks_per_child", "context"}),
+        parameters=frozenset(
+            {"mp_context", "max_tasks_per_child", "context", "memory_limit", "inner_max_num_threads"}
+        ),
     )
 
     def __init__(self) -> None:
@@ -310,7 +315,11 @@ class ProcessBackend:
             frames, ended = port.channel.read()
         if frames:
             if any([not frame[0] for frame in frames]):  # noqa: C419  (a list is faster)
-                events += [_event(port, *frame) for frame in frames if not frame[0]]
+                for frame in frames:
+                    if not frame[0] and frame[1] == LOG:
+                        worker_logs.handle(frame[2])
+                    elif not frame[0]:
+                        events.append(_event(port, *frame))
                 frames = [frame for frame in frames if frame[0]]
             replies.append((port, frames))
         return ended
@@ -381,6 +390,8 @@ def _event(port: WorkerProcess, _: int, what: str, body: Any) -> Event:
         return Ready(port)
     if what == BACK:
         return HandedBack(port, body)
+    if what == WORN_OUT:
+        return WornOut(port)
     return StartFailed(port, decode_error(body))
 
 
@@ -392,6 +403,8 @@ def _launcher(spec: Spec) -> Launcher:
         cpus=share_of_cpus(spec.max_workers),
         authkey=_authkey(),
         argv=tuple(sys.argv),
+        memory_limit=spec.memory_limit,
+        inner_max_num_threads=spec.inner_max_num_threads,
     )
     if spec.mp_context is None:
         try:

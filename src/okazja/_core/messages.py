@@ -21,6 +21,7 @@ __all__ = [
     "Sink",
     "StartFailed",
     "Timing",
+    "WornOut",
 ]
 
 # What came of a call, a plain tuple because there are so many of them:
@@ -170,6 +171,15 @@ class HandedBack:
         self.calls = calls
 
 
+class WornOut:
+    """A worker asks to be replaced: it begins no call any more, and gives back what it is sent."""
+
+    __slots__ = ("port",)
+
+    def __init__(self, port: Port) -> None:
+        self.port = port
+
+
 class Died:
     """A worker has ended, expected or not, and all that it wrote has been read.
 
@@ -208,4 +218,4 @@ class BackendFailed:
         self.error = error
 
 
-Event = Ready | HandedBack | Died | StartFailed | BackendFailed
+Event = Ready | HandedBack | WornOut | Died | StartFailed | BackendFailed

@@ -29,6 +29,7 @@ class _Worker:
     alive: bool = False  # a process stands behind it, or was asked for
     ready: bool = False  # it has started, and its initializer has run
     taken: int = 0  # items sent to this process so far
+    worn: bool = False  # it asked to be replaced
     listed: bool = False  # it stands in the idle list
     noticed: int = 0  # the running call behind which others were seen to wait
     asked: int = 0  # the running call during which it was asked to hand back the rest
@@ -60,6 +61,7 @@ class Scheduler:
         self._unstarted = list(range(max_workers - 1, -1, -1))  # slots without a process
         self._idle: list[int] = []  # slots with a process and nothing to do; may hold stale entries
         self._deep: set[int] = set()  # slots that hold what could wait; may hold stale entries
+        self._some_worn = False  # a living worker has asked to be replaced
         self._next_look = 0
         self._start_deaths = 0
         self._numbers = count(1)
@@ -107,7 +109,9 @@ class Scheduler:
         return self._unstarted.pop() if self._unstarted else None
 
     def _has_life(self, worker: _Worker) -> bool:
-        return worker.alive and (self.max_items is None or worker.taken < self.max_items)
+        return (
+            worker.alive and not worker.worn and (self.max_items is None or worker.taken < self.max_items)
+        )
 
     def _takes_more(self, worker: _Worker) -> bool:
         """Whether calls may wait behind the running one: it has not kept others waiting before."""
@@ -229,14 +233,22 @@ class Scheduler:
         self.workers[slot].ready = True
         self._start_deaths = 0
 
+    def wear_out(self, slot: int) -> None:
+        """A worker asks to be replaced: it gets no more calls, and retires once it holds none."""
+        self.workers[slot].worn = self._some_worn = True
+
     def retiring(self) -> list[int]:
-        """Workers that have run all the items they may and hold nothing: to be told to exit, once."""
+        """Workers that may run nothing more and hold nothing: to be told to exit, once.
+
+        They have run all the items they may, or have asked to be replaced.
+        """
         done = []
-        if self.max_items is not None:
+        if self.max_items is not None or self._some_worn:
             for worker in self.workers:
-                if worker.alive and not worker.held and worker.taken >= self.max_items:
+                if worker.alive and not worker.held and not self._has_life(worker):
                     worker.alive = False  # until Died puts the slot back
                     done.append(worker.slot)
+            self._some_worn = any(worker.worn and worker.alive for worker in self.workers)
         return done
 
     def died(self, slot: int, number: int, item: int) -> Verdict:
@@ -248,7 +260,7 @@ class Scheduler:
         held, worker.held = worker.held, {}
         if not worker.ready:
             self._start_deaths += 1
-        worker.alive = worker.ready = worker.listed = False
+        worker.alive = worker.ready = worker.listed = worker.worn = False
         worker.taken = worker.asked = worker.answered = worker.noticed = 0
         self._unstarted.append(slot)
         guilty = held.pop(number, None)

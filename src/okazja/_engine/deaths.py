@@ -11,11 +11,13 @@ from okazja.errors import ExecutorBroken, WorkerDied
 __all__ = ["backend_failed", "fresh", "start_failed", "worker_died", "workers_die_at_start"]
 
 
-def worker_died(death: Died, call: Call, killed_by: str) -> WorkerDied:
+def worker_died(death: Died, call: Call, killed_by: str, memory_limit: int | None = None) -> WorkerDied:
     """The error of the item that a worker ran when it died; ``killed_by``: the method that ended it, if one did."""
     how = _how_it_ended(death.exitcode)
     if killed_by:
         how += f", because of {killed_by}()"
+    elif memory_limit is not None and death.exitcode is not None and death.exitcode < 0:
+        how += f" (its memory_limit is {memory_limit} bytes)"
     return WorkerDied(
         f"the worker process {death.pid} {how} while it ran {call.fn.name}", death.pid, death.exitcode
     )

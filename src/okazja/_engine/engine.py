@@ -33,6 +33,7 @@ from okazja._core.messages import (
     Ready,
     Reply,
     StartFailed,
+    WornOut,
 )
 from okazja._core.scheduler import Scheduler
 from okazja._engine import lifetime
@@ -111,6 +112,7 @@ class Engine:
         self.shortcut = Shortcut(self)
         self._closing = False  # told to close when nothing is pending
         self.closed = False  # the backend was told
+        self._memory_limit: int | None = spec_options.get("memory_limit")  # bytes a worker may have
         self._killed = ""  # by which method the workers were ended, if so
         self.forgotten = False
         self.interrupted = False  # by Ctrl-C
@@ -276,12 +278,14 @@ class Engine:
             if isinstance(event, Died) and self.ports[event.port.slot] is event.port:
                 news.broken = self._bury(event, news.failed) or news.broken
 
-    def _note(self, event: Ready | HandedBack) -> None:
+    def _note(self, event: Ready | HandedBack | WornOut) -> None:
         port = event.port
         if self.ports[port.slot] is not port:
             return
         if isinstance(event, Ready):
             self.scheduler.ready(port.slot)
+        elif isinstance(event, WornOut):
+            self.scheduler.wear_out(port.slot)
         elif isinstance(event, HandedBack):
             held = self.scheduler.workers[port.slot].held
             back = []
@@ -304,7 +308,8 @@ class Engine:
         self.ports[death.port.slot] = None
         verdict = self.scheduler.died(death.port.slot, death.call, death.item)
         if verdict.guilty is not None:
-            failed.append((verdict.guilty, worker_died(death, verdict.guilty, self._killed)))
+            error = worker_died(death, verdict.guilty, self._killed, self._memory_limit)
+            failed.append((verdict.guilty, error))
         return workers_die_at_start(death) if verdict.broken and not self.closed else None
 
     def _hush(self, call: Call) -> None:

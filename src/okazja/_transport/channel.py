@@ -217,6 +217,7 @@ class WorkerEnd:
         self._patience = Patience()
         self._poll = select.poll()
         self._poll.register(calls_fd, select.POLLIN)
+        self.on_shortage: Callable[[], object] | None = None  # makes room for a packet, once
 
     def receive(self) -> list[tuple[Any, ...]] | None:
         """The next packet's entries, waiting for it; None when no more will come."""
@@ -226,8 +227,21 @@ class WorkerEnd:
             return None
         entries = marshal.loads(self._view[:size])
         for fd in _fds(ancillary):
-            entries = _load_file(fd)
+            entries = self._load_file(fd)
         return entries  # type: ignore[no-any-return]
+
+    def _load_file(self, fd: int) -> Any:
+        try:
+            with mmap.mmap(fd, 0, access=mmap.ACCESS_READ) as data:
+                try:
+                    return marshal.loads(data)
+                except MemoryError:
+                    if self.on_shortage is None:
+                        raise
+                    self.on_shortage()
+                    return marshal.loads(data)
+        finally:
+            os.close(fd)
 
     def send(self, reply: tuple[Any, ...]) -> None:
         """Write one reply, all of it. The parent always reads, so this does not wait for long."""
@@ -253,14 +267,6 @@ def _fds(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
         return []
     data = ancillary[0][2]
     return list(array.array("i", data[: len(data) - len(data) % 4]))
-
-
-def _load_file(fd: int) -> Any:
-    try:
-        with mmap.mmap(fd, 0, access=mmap.ACCESS_READ) as data:
-            return marshal.loads(data)
-    finally:
-        os.close(fd)
 
 
 def _frames(data: bytes | bytearray | memoryview) -> tuple[list[tuple[Any, ...]], int]:

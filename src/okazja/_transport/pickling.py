@@ -184,6 +184,8 @@ def dumps(value: Any, name: str) -> bytes:
     file = io.BytesIO()
     try:
         _Pickler(file).dump(value)
+    except MemoryError:
+        raise
     except Exception as error:
         raise explain(value, name, error) from error
     if file.tell() > LIMIT:
@@ -214,8 +216,9 @@ def dumps_each(
             if file.tell() > LIMIT:
                 raise OverflowError(f"the items of this chunk take over {LIMIT:,} bytes together")
         except (Exception, SystemExit, KeyboardInterrupt) as error:
-            exits = isinstance(error, (SystemExit, KeyboardInterrupt))  # raised by the value itself
-            errors[position] = error if exits else explain(value, f"item {position}", error)
+            # Raised by the value itself, or no fault of its.
+            as_it_is = isinstance(error, (SystemExit, KeyboardInterrupt, MemoryError))
+            errors[position] = error if as_it_is else explain(value, f"item {position}", error)
             file.seek(offsets[-1])
             file.truncate()
             pickler = _Pickler(file)

@@ -14,9 +14,11 @@ from typing import Any
 
 from okazja._transport import pickling
 from okazja._transport.board import Board
-from okazja._transport.channel import WorkerEnd
 from okazja._worker.lifeline import die_with_parent
+from okazja._worker.limits import MemoryLimit
+from okazja._worker.logs import LogLevels, WorkerMouth, log_to_parent
 from okazja._worker.loop import Worker
+from okazja._worker.output import flush, print_whole_lines
 from okazja._worker.spec import WorkerSpec
 
 __all__ = ["Wiring", "run_worker", "start_from_multiprocessing"]
@@ -31,6 +33,7 @@ class Wiring:
     board: int
     lifeline: int
     slot: int
+    name: str  # of the worker, in log records
 
     def fds(self) -> list[int]:
         """The descriptors, in the order of the fields."""
@@ -42,12 +45,12 @@ class PassedWiring:
 
     def __init__(self, wiring: Wiring) -> None:
         self._fds: list[Any] = [reduction.DupFd(fd) for fd in wiring.fds()]
-        self._slot = wiring.slot
+        self._slot, self._name = wiring.slot, wiring.name
 
     def arrive(self) -> Wiring:
         """The wiring, with the descriptors as they are numbered here."""
         calls, replies, board, lifeline = (fd.detach() for fd in self._fds)
-        return Wiring(calls, replies, board, lifeline, self._slot)
+        return Wiring(calls, replies, board, lifeline, self._slot, self._name)
 
 
 class LateWiring:
@@ -68,23 +71,32 @@ def _identity(value: Any) -> Any:
     return value
 
 
-def start_from_multiprocessing(late: LateWiring, spec: WorkerSpec) -> None:
+def start_from_multiprocessing(
+    late: LateWiring, spec: WorkerSpec, levels: LogLevels, thread_variables: dict[str, str]
+) -> None:
     """Target of the ``multiprocessing.Process`` of a worker."""
+    from okazja._worker.inner_threads import inner_threads, limit_threads
+
     wiring = late.arrive()
-    run_worker(wiring, spec)
+    wanted = spec.inner_max_num_threads
+    limit_threads(thread_variables, wanted, inner_threads(wanted, spec.cpus))
+    run_worker(wiring, spec, levels)
 
 
-def run_worker(wiring: Wiring, spec: WorkerSpec | bytes) -> None:
+def run_worker(wiring: Wiring, spec: WorkerSpec | bytes, levels: LogLevels) -> None:
     """Be a worker until no more calls come. A pickled spec is loaded here, where its errors are told."""
     die_with_parent(wiring.lifeline)
     # Ctrl-C reaches the whole process group; the parent decides what it means. A handler that does
     # nothing, unlike SIG_IGN, is not inherited by programs that a task starts.
     signal.signal(signal.SIGINT, _nothing)
-    worker = Worker(WorkerEnd(wiring.calls, wiring.replies), Board.attach(wiring.board), wiring.slot)
+    mouth = WorkerMouth(wiring.calls, wiring.replies)
+    worker = Worker(mouth, Board.attach(wiring.board), wiring.slot)
+    print_whole_lines()
+    log_to_parent(mouth, wiring.name, levels)
     if _prepare(worker, spec):
         worker.ready()
         worker.serve()
-    _flush()
+    flush()
 
 
 def _prepare(worker: Worker, spec: WorkerSpec | bytes) -> bool:
@@ -94,9 +106,13 @@ def _prepare(worker: Worker, spec: WorkerSpec | bytes) -> bool:
             spec = pickling.loads(spec)
         assert isinstance(spec, WorkerSpec)
         _settle_in(spec)
+        if spec.memory_limit is not None:
+            worker.memory = MemoryLimit(spec.memory_limit)
         if spec.initializer is not None:
             _initialize(spec.initializer, spec.initargs)
     except BaseException as error:
+        if worker.memory is not None:
+            worker.memory.make_room()
         # As the standard library's workers do: here the initializer may have set up logging.
         logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=True)
         _leave_multiprocessing()
@@ -130,20 +146,9 @@ def _settle_in(spec: WorkerSpec) -> None:
         from multiprocessing.process import current_process
 
         current_process().authkey = spec.authkey
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(line_buffering=True)  # a worker that is killed leaves no half-printed text
     for name in ("numpy.random", "random"):
         if name in sys.modules:
             sys.modules[name].seed()  # a fork copies the generator's state along
-
-
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (AttributeError, OSError, ValueError):
-            pass  # closed by a task, or never open
 
 
 def _nothing(*_: object) -> None:
@@ -166,6 +171,6 @@ def leave(status: int) -> None:
         threading._shutdown()  # type: ignore[attr-defined]  # what the interpreter itself calls
         _leave_multiprocessing()
         atexit._run_exitfuncs()
-        _flush()
+        flush()
     finally:
         os._exit(status)

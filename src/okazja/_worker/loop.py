@@ -25,17 +25,19 @@ from typing import Any
 
 from okazja._transport import codec, pickling
 from okazja._transport.board import CALL, COMMAND, DONE, FIRST, ITEM, PID, STARTED, TARGET, TID, Board
-from okazja._transport.channel import DEFINE, WorkerEnd
+from okazja._transport.channel import DEFINE
+from okazja._worker.limits import MemoryLimit, Watched
+from okazja._worker.logs import WorkerMouth
 from okazja._worker.task import checked, name_of
 from okazja.errors import TaskTypeError
 
-__all__ = ["BACK", "FAILED", "HAND_BACK", "INTERRUPT", "READY", "SIGNAL", "Interrupted", "Worker"]
+__all__ = ["BACK", "FAILED", "HAND_BACK", "INTERRUPT", "READY", "SIGNAL", "WORN_OUT", "Interrupted", "Worker"]
 
 SIGNAL = getattr(signal, "SIGRTMIN", 34) + 7  # a real-time signal that nobody else is known to use
 HAND_BACK, INTERRUPT = 1, 2  # values of COMMAND, a sum
 
 # Replies that are no call's: (0, one of these, body).
-READY, FAILED, BACK = "ready", "failed", "back"
+READY, FAILED, BACK, WORN_OUT = "ready", "failed", "back", "worn out"
 
 FUNCTIONS = 64  # loaded functions kept at most, the oldest is dropped
 
@@ -47,7 +49,7 @@ class Interrupted(BaseException):
 class Worker:
     """One worker process, from its first packet to its last."""
 
-    def __init__(self, end: WorkerEnd, board: Board, slot: int) -> None:
+    def __init__(self, end: WorkerMouth, board: Board, slot: int) -> None:
         self._end = end
         self._board = board
         self._slot = slot
@@ -58,6 +60,8 @@ class Worker:
         self._number = 0  # the running call
         self._in_task = False  # the main thread is in a task, so a signal handler may reply
         self._asked = False  # to hand back, at the next chance
+        self.memory: MemoryLimit | None = None
+        self._worn = False  # the parent was asked to replace this worker
         self._forked = False  # this is a child that a task forked
         self._references: dict[bytes, Any] = {}
         self._defined: OrderedDict[int, Any] = OrderedDict()  # token → (pickled, name) or callable
@@ -77,13 +81,18 @@ class Worker:
                 break
             self._entries.extend(entries)
             while self._entries:
-                if self._asked:
+                if self._asked or self._worn:
                     self._hand_back()
                     break
                 self._run(self._entries.popleft())
+                if self.memory is not None:
+                    self._look_after_memory(self.memory)
 
     def ready(self) -> None:
         """Tell the parent that calls may come."""
+        if self.memory is not None:
+            self.memory.settled()
+            self._end.on_shortage = self.memory.lift
         self._end.send((0, READY, None))
 
     def failed(self, error: BaseException) -> None:
@@ -114,7 +123,7 @@ class Worker:
         if reply[4] == lo:
             words[CALL] = 0  # all of the chunk was handed back: somebody else replies
         else:
-            self._end.send(reply)
+            self._with_room(self._end.send, reply)
 
     def _single(
         self, number: int, function: Any, kind: int, payload: Any, lo: int, hi: int, context: bytes | None
@@ -131,7 +140,7 @@ class Worker:
             self._in_task = False
         except BaseException as error:
             self._in_task = False
-            form, body = codec.ERROR, codec.encode_error(error, skip=1)
+            form, body = codec.ERROR, self._error(error)
         self._words[DONE] += 1
         return number, form, body, perf_counter() - start, hi
 
@@ -148,7 +157,11 @@ class Worker:
             fn = self._load(function)
             if context is not None:
                 fn = _Inside(_context(context), fn)
-            self._rest = rest = enumerate(_items(kind, payload)[lo:hi], lo)
+            rest: Iterator[tuple[int, Any]]
+            self._rest = rest = enumerate(self._with_room(_items, kind, payload)[lo:hi], lo)
+            if self.memory is not None:
+                self.memory.enforce()
+                rest = Watched(rest, self.memory, self._hand_back)
             self._loading = False
             if self._asked:
                 self._hand_back()
@@ -158,14 +171,14 @@ class Worker:
             if CoroutineType in set(map(type, values)):
                 _refuse_coroutines(values, unsent)
             mark = functools.partial(_mark_item, words, lo)
-            form, body, unpicklable = codec.encode_values(values, mark)
+            form, body, unpicklable = self._encoded(values, mark)
             self._in_task = False
             for position, problem in (unpicklable | unsent).items():
                 errors[lo + position] = codec.encode_error(problem)
         except BaseException as error:
             # The function could not be loaded, or an interrupt came between two items.
             self._in_task = False
-            form, body = codec.ERROR, codec.encode_error(error, skip=1)
+            form, body = codec.ERROR, self._error(error)
         self._rest = None
         self._loading = False
         done = min(lo + len(values), hi) if form != codec.ERROR else hi
@@ -193,7 +206,7 @@ class Worker:
                 value = pickling.loads(item) if pickled else item
                 append(fn(*value) if star else fn(value))
         except BaseException as error:
-            errors[lo + len(values)] = codec.encode_error(error, skip=1)
+            errors[lo + len(values)] = self._error(error)
             append(None)
             return True
         return False
@@ -215,9 +228,53 @@ class Worker:
             self._board.describe(self._slot, name_of(fn))
         return fn  # type: ignore[no-any-return]
 
+    # --- a limit to memory ----------------------------------------------------------------------------
+
+    def _error(self, error: BaseException) -> tuple[bytes, str]:
+        """A task's exception as it travels. After a MemoryError under a limit, this worker begins nothing more."""
+        if self.memory is not None and isinstance(error, MemoryError):
+            self.memory.make_room()
+            self._wear_out()
+        return codec.encode_error(error, skip=1)
+
+    def _wear_out(self) -> None:
+        """Ask to be replaced, and give back what was not started."""
+        self._worn = True
+        self._end.send((0, WORN_OUT, None))
+        self._hand_back()
+
+    def _look_after_memory(self, memory: MemoryLimit) -> None:
+        """Between calls."""
+        if not self._worn:
+            memory.enforce()
+            if memory.worn():
+                self._wear_out()
+
+    def _with_room(self, make: Callable[..., Any], *args: Any) -> Any:
+        """Do okazja's own part of a call, beyond the limit if need be."""
+        try:
+            return make(*args)
+        except MemoryError:
+            if self.memory is None:
+                raise
+            self.memory.make_room()
+            return make(*args)
+
+    def _encoded(
+        self, values: list[Any], mark: Callable[[int], None]
+    ) -> tuple[int, Any, dict[int, BaseException]]:
+        """The results of a chunk. Each may be within the limit, and their pickles together beyond it."""
+        encoded = codec.encode_values(values, mark)
+        if self.memory is not None and any(isinstance(error, MemoryError) for error in encoded[2].values()):
+            self.memory.make_room()
+            encoded = codec.encode_values(values, mark)
+        return encoded
+
     # --- requests of the parent -------------------------------------------------------------------------
 
     def _on_signal(self, *_: object) -> None:
+        if self._end.postpone(self._on_signal):
+            return  # a frame is half written
         words = self._words
         command, words[COMMAND] = words[COMMAND], 0
         if command & HAND_BACK:
@@ -231,6 +288,8 @@ class Worker:
     def _enter_task(self) -> None:
         """From here on a signal handler may reply. What was asked for a moment before is done now."""
         self._in_task = True
+        if self.memory is not None:
+            self.memory.enforce()
         if self._asked:
             self._hand_back()
 

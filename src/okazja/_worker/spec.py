@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 __all__ = ["WorkerSpec"]
 
@@ -19,3 +19,5 @@ class WorkerSpec:
     cpus: int  # this worker's share, the default for executors of its own
     authkey: bytes | None  # of multiprocessing, so that its connections to the parent work
     argv: tuple[str, ...]
+    memory_limit: int | None = None  # bytes
+    inner_max_num_threads: int | Literal["auto"] | None = None  # "auto": as many as `cpus`

@@ -151,7 +151,8 @@ class Zygote:
             os.close(spec_fd)
             _take(surroundings)
             received.extend(inherited)
-            run_worker(Wiring(calls, replies, board, self._lifeline, slot), spec)
+            wiring = Wiring(calls, replies, board, self._lifeline, slot, surroundings["name"])
+            run_worker(wiring, spec, surroundings["levels"])
             status = 0
         except BaseException:  # said on stderr, as an interpreter would; the exit status tells the parent
             sys.excepthook(*sys.exc_info())
