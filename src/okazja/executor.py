@@ -22,18 +22,19 @@ from typing import Any, Literal, ParamSpec, TypeVar
 
 from okazja._backends import find_backend
 from okazja._core.messages import Call, Function, Timing
-from okazja._engine import Engine, Future, Run, context_values
+from okazja._engine import Engine, Future, Run, StreamRun, context_values
 from okazja._transport import codec, pickling
 from okazja._worker.cpus import default_workers
 from okazja._worker.task import check_arity, check_task, name_of
 from okazja.errors import BadInput, NotPicklable, TaskTypeError, UnsupportedParameter
-from okazja.stream import Outcome, outcomes, values
+from okazja.stream import Outcome, check_stream, outcomes, values
 
 __all__ = ["Executor", "map"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R")
+RunT = TypeVar("RunT", bound=Run)
 
 BackendName = Literal["serial", "threads", "processes"]
 
@@ -194,19 +195,25 @@ class Executor(concurrent.futures.Executor):
         _check_map(fn, iterables, chunksize, buffersize)
         if timeout is not None and not isinstance(timeout, int | float):
             raise TaskTypeError(f"timeout must be a number of seconds or None, got {timeout!r}")
-        run = self._run(fn, iterables, chunksize=chunksize, buffersize=buffersize)
+        run = self._run(Run, fn, iterables, chunksize=chunksize, buffersize=buffersize)
         run.top_up()
         deadline = None if timeout is None else monotonic() + timeout
         results = values(run, deadline)
         run.handed_out(results)
         return results
 
-    def _run(self, fn: Callable[..., Any], iterables: tuple[Iterable[Any], ...], **options: Any) -> Run:
+    def _run(
+        self,
+        kind: type[RunT],
+        fn: Callable[..., Any],
+        iterables: tuple[Iterable[Any], ...],
+        **options: Any,
+    ) -> RunT:
         self._engine.check_open()
         star = len(iterables) != 1
         lengths = [length for iterable in iterables if (length := _length(iterable)) is not None]
         source: Iterator[Any] = zip(*iterables, strict=False) if star else iter(iterables[0])
-        return Run(
+        return kind(
             self._engine,
             fn,
             source,
@@ -248,17 +255,39 @@ class Executor(concurrent.futures.Executor):
     # --- beyond it -----------------------------------------------------------------------------------------
 
     def stream(
-        self, fn: Callable[[T], R], iterable: Iterable[T], *, ordered: bool = False
+        self,
+        fn: Callable[[T], R],
+        iterable: Iterable[T],
+        *,
+        ordered: bool = False,
+        item_timeout: float | None = None,
+        retries: int = 0,
+        on_error: Literal["yield", "raise"] = "yield",
     ) -> Iterator[Outcome[T, R]]:
-        """An Outcome for every item, as they come or in order; an item's failure is in its outcome.
+        """An Outcome for every item, exactly one, whatever happens to it.
 
         Draws the input lazily and keeps memory bounded, as ``map`` does.
+
+        ordered: outcomes in the order of the input; default: as they come.
+        item_timeout: seconds that an item may run, from when its worker begins it; then it is interrupted, and
+        ended by force a second later if it goes on; its error is a TimeoutError. Default: as long as it takes.
+        On threads, what can't be interrupted is left behind; not for serial.
+        retries: how often an item that failed, also by a timeout or with its worker, runs again; default 0.
+        on_error: ``"yield"`` (default): failures are in the outcomes; ``"raise"``: the first item that has
+        failed for good raises its error, and the rest is cancelled.
+        Raises TaskTypeError (a TypeError), BadInput (a ValueError) and UnsupportedParameter (a TypeError).
         """
         check_task(fn)
         _check_map(fn, (iterable,), None, None)
-        run = self._run(fn, (iterable,), ordered=ordered, keep_items=True)
+        check_stream(item_timeout, retries, on_error)
+        if item_timeout is not None and not self._engine.backend.capabilities.times_items:
+            raise UnsupportedParameter(
+                f"item_timeout={item_timeout!r} means nothing to the backend {self.backend!r}, where items run in the "
+                f"calling thread: leave it out, or use 'threads' or 'processes'"
+            )
+        run = self._run(StreamRun, fn, (iterable,), ordered=ordered, limit=item_timeout, retries=retries)
         run.top_up()
-        results = outcomes(run)
+        results = outcomes(run, raising=on_error == "raise")
         run.handed_out(results)
         return results
 

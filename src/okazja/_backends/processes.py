@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import count
 from signal import SIGTERM
+from time import monotonic_ns
 from typing import Any
 
 from okazja._backends import worker_logs
@@ -28,7 +29,7 @@ from okazja._core.messages import (
     StartFailed,
     WornOut,
 )
-from okazja._transport.board import CALL, COMMAND, PID, TARGET
+from okazja._transport.board import CALL, COMMAND, PID, TARGET, TARGET_ITEM
 from okazja._transport.channel import Channel
 from okazja._transport.codec import decode_error
 from okazja._transport.patience import Patience
@@ -52,6 +53,7 @@ class ProcessBackend:
         places_calls=False,
         shares_memory=False,
         can_kill=True,
+        times_items=True,
         parameters=frozenset(
             {"mp_context", "max_tasks_per_child", "context", "memory_limit", "inner_max_num_threads"}
         ),
@@ -156,14 +158,21 @@ class ProcessBackend:
             port.send_signal(SIGNAL)
         return numbers
 
-    def interrupt(self, port: Port, running: int) -> None:
+    def interrupt(self, port: Port, running: int, item: int | None = None) -> None:
         """Raise an exception inside the call that a worker runs."""
         assert isinstance(port, WorkerProcess)
         words = self._spec.board.words(port.slot)
         if words[CALL] == running and words[PID] == port.pid:
+            words[TARGET_ITEM] = 0 if item is None else item + 1
             words[TARGET] = running
             words[COMMAND] |= INTERRUPT
             port.send_signal(SIGNAL)
+
+    def wake(self) -> None:
+        """Have the collector deliver, if only the news that there is none."""
+        with self._launching:
+            if not self._released:
+                os.eventfd_write(self._wake, 1)
 
     def drop(self) -> list[Call]:
         """Nothing waits here: calls that were not sent are the scheduler's."""
@@ -356,6 +365,7 @@ class ProcessBackend:
                 mark.call if served else 0,
                 mark.item if served else 0,
                 exited.reason,
+                (monotonic_ns() - mark.started_ns) / 1e9 if served and mark.started_ns else 0.0,
             )
         )
         port.channel.close()

@@ -39,6 +39,8 @@ from okazja._core.scheduler import Scheduler
 from okazja._engine import lifetime
 from okazja._engine.deaths import backend_failed, fresh, start_failed, worker_died, workers_die_at_start
 from okazja._engine.future import Future
+from okazja._engine.limits import Due, Limits
+from okazja._engine.retrying import Retrying
 from okazja._engine.shortcut import Shortcut
 from okazja._transport.board import Board
 from okazja._transport.codec import FunctionTable
@@ -75,6 +77,7 @@ class _News:
     sends: list[tuple[Port, Sequence[Call]]] = field(default_factory=list)
     retiring: list[Port] = field(default_factory=list)
     stuck: list[int] = field(default_factory=list)
+    due: list[Due] = field(default_factory=list)
     pause: float | None = None  # seconds until something is due
     settled: list[tuple[Call, Reply]] = field(default_factory=list)
     again: list[tuple[Call, Reply]] = field(default_factory=list)  # perhaps settled, but not to the end
@@ -108,6 +111,8 @@ class Engine:
         self._places = not backend.capabilities.places_calls
         self.lock = threading.RLock()
         self.scheduler = Scheduler(max_workers, max_items)
+        self.limits = Limits(backend, self.board, self.scheduler)
+        self.retrying = Retrying()
         self.ports: list[Port | None] = [None] * max_workers
         self.shortcut = Shortcut(self)
         self._closing = False  # told to close when nothing is pending
@@ -149,28 +154,34 @@ class Engine:
             finally:
                 del call  # see serial.execute
             return
+        sooner = False
         with self.lock:
-            if self.broken is not None or self.closed:
-                refused = self.broken or ExecutorShutdown("the executor was shut down meanwhile")
-            else:
-                refused = None
-                slot = self.scheduler.offer(call)
-                sends: list[tuple[int, Sequence[Call]]]
-                if slot is None:
-                    if not self.scheduler.is_ripe():
-                        return
-                    sends = list(self.scheduler.top_up(self.scheduler.some_slots()))
-                else:
-                    call.sink._begin()
-                    sends = [(slot, (call,))]
-                    if self.scheduler.backlog:  # of a chunk, the items that this worker may not run any more
-                        sends += self.scheduler.top_up()
-                ported = self._with_ports(sends)
+            refused = self.broken
+            if refused is None and self.closed:
+                refused = ExecutorShutdown("the executor was shut down meanwhile")
+            ported = self._with_ports(self._accept(call)) if refused is None else []
+            if call.limit is not None:
+                for _, calls in ported:
+                    sooner = self.limits.expect(calls, monotonic()) or sooner
         if refused is not None:
             call.sink._fail(call, refused)
             return
         for port, calls in ported:
             self._send(port, calls)
+        if sooner:
+            self.backend.wake()
+
+    def _accept(self, call: Call) -> Sequence[tuple[int, Sequence[Call]]]:
+        """Give a call to the scheduler; what to send to whom now."""
+        scheduler = self.scheduler
+        slot = scheduler.offer(call)
+        if slot is None:
+            return scheduler.top_up(scheduler.some_slots()) if scheduler.is_ripe() else ()
+        call.sink._begin()
+        sends: list[tuple[int, Sequence[Call]]] = [(slot, (call,))]
+        if scheduler.backlog:  # of a chunk, the items that this worker may not run any more
+            sends += scheduler.top_up()
+        return sends
 
     def _with_ports(self, sends: Sequence[tuple[int, Sequence[Call]]]) -> list[tuple[Port, Sequence[Call]]]:
         """Where to send what. If no new port can be made (out of descriptors) the executor is broken off."""
@@ -223,9 +234,18 @@ class Engine:
                 news.again = self.shortcut.repair()
             self._take_note(replies, events, news)
             if news.broken is None:
-                news.sends = self._with_ports(self.scheduler.top_up())
+                heard = None if events else {port.slot for port, _ in replies if port is not None}
+                news.sends = self._with_ports(self.scheduler.top_up(heard))
             news.retiring = [port for slot in self.scheduler.retiring() if (port := self.ports[slot])]
-            news.stuck, news.pause = self.scheduler.stuck(monotonic())
+            now = monotonic()
+            news.stuck, news.pause = self.scheduler.stuck(now)
+            for _, calls in news.sends:
+                self.limits.expect(calls, now)
+            news.due, pause = self.limits.look(self.ports, now)
+        if pause is not None:
+            news.pause = pause if news.pause is None else min(pause, news.pause)
+            if not self.backend.inside():  # whoever this is, it is not who will wait for so long
+                self.backend.wake()
         return self._carry_out(news)
 
     def look_after(self) -> None:
@@ -250,6 +270,7 @@ class Engine:
         """What follows from a delivery. Returns when to deliver again, in seconds."""
         for port, calls in news.sends:  # first of all, have the workers busy
             self._send(port, calls)
+        self.limits.carry_out(news.due)
         for port in news.retiring:
             self.backend.end_worker(port)
         self._settle(news)
@@ -305,11 +326,20 @@ class Engine:
 
     def _bury(self, death: Died, failed: list[tuple[Call, BaseException]]) -> BaseException | None:
         """A worker has died: blame one item, keep the others. Returns why the executor is broken, if it is."""
-        self.ports[death.port.slot] = None
-        verdict = self.scheduler.died(death.port.slot, death.call, death.item)
-        if verdict.guilty is not None:
-            error = worker_died(death, verdict.guilty, self._killed, self._memory_limit)
-            failed.append((verdict.guilty, error))
+        slot = death.port.slot
+        self.ports[slot] = None
+        timed_out, innocent = self.limits.buried(death)
+        call = self.scheduler.workers[slot].held.get(death.call)
+        lost = getattr(call.sink, "_lost", None) if call is not None else None
+        innocent = innocent and lost is not None  # a submitted call that began never begins again
+        if call is not None and lost is not None:
+            lost(call, death.item + innocent)
+        verdict = self.scheduler.died(slot, 0 if innocent else death.call, death.item)
+        guilty = verdict.guilty
+        if guilty is not None:
+            guilty.slot, guilty.spent = slot, death.seconds
+            error = timed_out or worker_died(death, guilty, self._killed, self._memory_limit)
+            failed.append((guilty, error))
         return workers_die_at_start(death) if verdict.broken and not self.closed else None
 
     def _hush(self, call: Call) -> None:
@@ -380,6 +410,8 @@ class Engine:
                 run.abandon()
             else:
                 run.finish(wait=wait)
+        if cancel_futures:
+            self.retrying.give_up()
         self._closing = True
         self._close_if_done()
         if wait:
@@ -475,7 +507,7 @@ class Engine:
     def _close_if_done(self) -> None:
         if self._closing and not self.closed:
             with self.lock:
-                done = not self.scheduler.pending
+                done = not self.scheduler.pending and not self.retrying.unsettled()
             if done:
                 self._close(None)
 
