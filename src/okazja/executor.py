@@ -136,7 +136,7 @@ class Executor(concurrent.futures.Executor):
         else:
             try:
                 function = engine.functions.for_submit(fn, name)
-                kind, payload = codec.encode_args(args, kwargs)
+                kind, payload = codec.encode_args(args, kwargs, engine.arena)
                 call = Call(engine.number_call(), function, kind, payload, future)
                 if self._context_vars:
                     call.context = pickling.dumps(context_values(self._context_vars), "the context")

@@ -24,6 +24,7 @@ class ThreadBackend:
     capabilities = Capabilities(
         places_calls=True, shares_memory=True, can_kill=False, parameters=frozenset({"thread_name_prefix"})
     )
+    arena = None
 
     def open(self, spec: Spec, deliver: Deliver) -> None:
         """Threads start with the calls."""

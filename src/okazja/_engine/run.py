@@ -175,7 +175,7 @@ class Run:
             call.base = chunk.base
             engine.dispatch(call)
             return
-        kind, payload, errors = codec.encode_items(items, self._star)
+        kind, payload, errors = codec.encode_items(items, self._star, engine.arena)
         chunk.bytes = chunk.sent = len(payload)
         with self._changed:
             self._held_bytes += chunk.sent

@@ -13,6 +13,7 @@ from multiprocessing import reduction
 from typing import Any
 
 from okazja._transport import pickling
+from okazja._transport.arena import Arena, Reader
 from okazja._transport.board import Board
 from okazja._transport.channel import WorkerEnd
 from okazja._worker.lifeline import die_with_parent
@@ -29,12 +30,14 @@ class Wiring:
     calls: int
     replies: int
     board: int
+    arguments: int  # arena that the parent writes
+    results: int  # arena that this worker writes
     lifeline: int
     slot: int
 
     def fds(self) -> list[int]:
         """The descriptors, in the order of the fields."""
-        return [self.calls, self.replies, self.board, self.lifeline]
+        return [self.calls, self.replies, self.board, self.arguments, self.results, self.lifeline]
 
 
 class PassedWiring:
@@ -46,8 +49,7 @@ class PassedWiring:
 
     def arrive(self) -> Wiring:
         """The wiring, with the descriptors as they are numbered here."""
-        calls, replies, board, lifeline = (fd.detach() for fd in self._fds)
-        return Wiring(calls, replies, board, lifeline, self._slot)
+        return Wiring(*(fd.detach() for fd in self._fds), slot=self._slot)
 
 
 class LateWiring:
@@ -80,7 +82,10 @@ def run_worker(wiring: Wiring, spec: WorkerSpec | bytes) -> None:
     # Ctrl-C reaches the whole process group; the parent decides what it means. A handler that does
     # nothing, unlike SIG_IGN, is not inherited by programs that a task starts.
     signal.signal(signal.SIGINT, _nothing)
-    worker = Worker(WorkerEnd(wiring.calls, wiring.replies), Board.attach(wiring.board), wiring.slot)
+    Reader(wiring.arguments, wiring.slot, private=True)
+    worker = Worker(
+        WorkerEnd(wiring.calls, wiring.replies), Board.attach(wiring.board), wiring.slot, Arena(wiring.results)
+    )
     if _prepare(worker, spec):
         worker.ready()
         worker.serve()

@@ -12,20 +12,19 @@ from __future__ import annotations
 
 import contextvars
 import functools
-import marshal
 import os
 import signal
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from time import monotonic_ns, perf_counter
 from types import CoroutineType
 from typing import Any
 
 from okazja._transport import codec, pickling
+from okazja._transport.arena import Arena, Large
 from okazja._transport.board import CALL, COMMAND, DONE, FIRST, ITEM, PID, STARTED, TARGET, TID, Board
-from okazja._transport.channel import DEFINE, WorkerEnd
+from okazja._transport.channel import DEFINE, TIDY, WorkerEnd
 from okazja._worker.task import checked, name_of
 from okazja.errors import TaskTypeError
 
@@ -47,8 +46,9 @@ class Interrupted(BaseException):
 class Worker:
     """One worker process, from its first packet to its last."""
 
-    def __init__(self, end: WorkerEnd, board: Board, slot: int) -> None:
+    def __init__(self, end: WorkerEnd, board: Board, slot: int, results: Arena) -> None:
         self._end = end
+        self._results = results  # where large ones are put
         self._board = board
         self._slot = slot
         self._words = board.words(slot)
@@ -94,6 +94,9 @@ class Worker:
 
     def _run(self, entry: tuple[Any, ...]) -> None:
         if not entry[0]:
+            if entry[1] == TIDY:
+                self._results.tidy()
+                return
             assert entry[1] == DEFINE
             self._defined[entry[2]] = entry[3:]
             if len(self._defined) > FUNCTIONS:
@@ -113,8 +116,12 @@ class Worker:
             os._exit(0)  # a child that a task forked came back from it: the reply is the worker's alone
         if reply[4] == lo:
             words[CALL] = 0  # all of the chunk was handed back: somebody else replies
-        else:
-            self._end.send(reply)
+            return
+        body = reply[2]
+        if type(body) is Large:
+            self._results.lend(body.blocks)
+            reply = (*reply[:2], body.reference, *reply[3:])
+        self._end.send(reply)
 
     def _single(
         self, number: int, function: Any, kind: int, payload: Any, lo: int, hi: int, context: bytes | None
@@ -127,7 +134,7 @@ class Worker:
             if context is not None:
                 fn = _Inside(_context(context), fn)
             value = fn(*args, **kwargs)
-            form, body = codec.encode_value(checked(value))
+            form, body = codec.encode_value(checked(value), self._results)
             self._in_task = False
         except BaseException as error:
             self._in_task = False
@@ -148,7 +155,7 @@ class Worker:
             fn = self._load(function)
             if context is not None:
                 fn = _Inside(_context(context), fn)
-            self._rest = rest = enumerate(_items(kind, payload)[lo:hi], lo)
+            self._rest = rest = enumerate(codec.decode_items(kind, payload)[lo:hi], lo)
             self._loading = False
             if self._asked:
                 self._hand_back()
@@ -158,7 +165,7 @@ class Worker:
             if CoroutineType in set(map(type, values)):
                 _refuse_coroutines(values, unsent)
             mark = functools.partial(_mark_item, words, lo)
-            form, body, unpicklable = codec.encode_values(values, mark)
+            form, body, unpicklable = codec.encode_values(values, mark, self._results)
             self._in_task = False
             for position, problem in (unpicklable | unsent).items():
                 errors[lo + position] = codec.encode_error(problem)
@@ -287,12 +294,3 @@ def _context(pickled: bytes) -> contextvars.Context:
     for var, value in pickling.loads(pickled):
         context.run(var.set, value)
     return context
-
-
-def _items(kind: int, payload: bytes) -> list[Any]:
-    """The items of a chunk: values, or the pickle of each."""
-    loaded = marshal.loads(payload)
-    if not kind & codec.PICKLED:
-        return loaded  # type: ignore[no-any-return]
-    offsets, blob = loaded
-    return [blob[a:b] for a, b in pairwise(offsets)]
