@@ -133,6 +133,7 @@ class Arena:
         if taken is None:
             return None
         block, start = taken
+        end = 0
         try:
             for buffer, place in zip(buffers, places, strict=False):
                 self._write(start + place, buffer)
@@ -140,10 +141,11 @@ class Arena:
             for part in stream:
                 self._write(position, memoryview(part))
                 position += len(part)
+            end = start + total
         except OSError:
             return None  # the system has no memory left; the block goes back
         finally:
-            self._done_writing(start + total)
+            self._done_writing(end)
         return block, (self.key, block.number, self._start + start, sizes)
 
     def _take(self, size: int) -> tuple[Block, int] | None:
@@ -168,6 +170,7 @@ class Arena:
                 self._inside = False
 
     def _done_writing(self, end: int) -> None:
+        """All below ``end`` is written; after a failure that is 0, for the file may end before the block does."""
         with self._lock:
             self._length = max(self._length, end)
             self._writers -= 1

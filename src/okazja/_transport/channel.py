@@ -19,6 +19,7 @@ from typing import Any
 
 from okazja._core.messages import Call
 from okazja._transport import codec
+from okazja._transport.arena import Large
 
 __all__ = ["DEFINE", "TIDY", "Channel", "WorkerEnd"]
 
@@ -256,6 +257,8 @@ def _wanted(buffer: bytearray) -> int:
 
 def _size(call: Call) -> int:
     payload = call.payload
+    if type(payload) is Large:
+        payload = payload.reference
     return len(payload) if isinstance(payload, bytes) else 100
 
 

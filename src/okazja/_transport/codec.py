@@ -157,11 +157,14 @@ def decode_items(kind: int, payload: bytes | Reference) -> list[Any]:
 
 
 def _all_plain(values: list[Any]) -> bool:
-    """Whether all are plain and none is large."""
+    """Whether all are plain, and small enough to be marshalled together."""
     kinds = set(map(type, values))
     if not kinds <= PLAIN:
         return False
-    return kinds.isdisjoint(LONG) or max([len(value) for value in values if type(value) in LONG]) < LARGE
+    if kinds.isdisjoint(LONG):
+        return True
+    lengths = [len(value) for value in values if type(value) in LONG]
+    return max(lengths) < LARGE and sum(lengths) < pickling.CROWDED
 
 
 # --- replies, in the worker --------------------------------------------------------------------------

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["private", "shared", "writable"]
 
 POPULATE_WRITE = 23  # of madvise(2), since Linux 5.14: has each page copied, as a write would
+MOST = 1 << 15  # mappings at once, half of what the system usually allows a process
 NORESERVE = 0x4000  # of mmap(2): pages that are never written to need no room
 
 
@@ -94,7 +95,7 @@ def shared(fd: int, offset: int, size: int) -> memoryview:
 
 def private(fd: int, offset: int, size: int, reader: Reader, number: int) -> memoryview | None:
     """A part of a file that can be written to without anybody seeing it. None where that can't be had."""
-    if _forking:
+    if _forking or len(_live) >= MOST:
         return None
     return _map(fd, offset, size, mmap.MAP_PRIVATE | NORESERVE, reader, number)
 
