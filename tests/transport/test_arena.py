@@ -13,9 +13,17 @@ from hypothesis import strategies as st
 
 from okazja._transport import arena as arenas
 from okazja._transport import mapping
-from okazja._transport.arena import CACHE, Arena, Block, Reader, create, views
+from okazja._transport.arena import CACHE, Arena, Block, Reader, create, read
 
 MEGABYTE = 1 << 20
+
+
+@pytest.fixture(params=[arenas.COPIED, 0], ids=["copied", "mapped"], autouse=True)
+def copied(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Small blocks are copied by their reader, or mapped as large ones are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(arenas, "COPIED", request.param)
+        yield
 
 
 @pytest.fixture
@@ -33,11 +41,18 @@ def put(arena: Arena, *buffers: bytes, stream: bytes = b".") -> tuple[Block, are
     return placed
 
 
+mapped = pytest.mark.parametrize("copied", [0], indirect=True, ids=["mapped"])
+
+
 def taken(arena: Arena) -> int:
     """Blocks in use, those included that were let go of and not looked after yet."""
     block, _ = put(arena)  # looks after them
     del block
     return len(arena._blocks) - 1
+
+
+def views(reference: arenas.Reference) -> tuple[bytes, list[memoryview]]:
+    return read(reference, lambda stream, buffers: (bytes(stream), buffers))
 
 
 def contents(reference: arenas.Reference) -> list[bytes]:
@@ -87,11 +102,12 @@ def test_what_one_reader_writes_nobody_else_sees(arena: Arena) -> None:
     del block
 
 
+@mapped
 def test_a_block_is_in_use_until_its_owner_and_all_its_readers_have_let_go(arena: Arena) -> None:
     block, reference = put(arena, bytes(100))
-    stream, (view,) = views(reference)
+    _, (view,) = views(reference)
     part = view[10:20]
-    del stream, view
+    del view
     assert taken(arena) == 1
     del block
     assert taken(arena) == 1
@@ -162,6 +178,7 @@ def test_a_finalizer_in_the_middle_of_a_change_goes_without(arena: Arena) -> Non
     assert arena.put([], [b"."]) is not None
 
 
+@mapped
 def test_views_survive_a_fork_on_both_sides(arena: Arena) -> None:
     for private in (True, False):
         reader = Reader(os.dup(arena.fd), 0, private=private)

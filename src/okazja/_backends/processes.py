@@ -267,8 +267,10 @@ class ProcessBackend:
             self.arena.tidy()
         while self._nudges:
             port = self._nudges.popleft()
-            if not port.gone:
+            try:
                 port.channel.send_entry((0, TIDY))
+            except OSError:
+                pass  # it was told to end, and its memory ends with it
         while self._buried:
             self._buried.pop().close()
 

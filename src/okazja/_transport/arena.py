@@ -24,22 +24,25 @@ import struct
 import sys
 import threading
 from collections import deque
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from okazja._core.blocks import Blocks
 from okazja._transport import mapping
 
-__all__ = ["LARGE", "Arena", "Block", "Large", "Reader", "Reference", "create", "views"]
+__all__ = ["LARGE", "Arena", "Block", "Large", "Reader", "Reference", "create", "read"]
 
 LARGE = 1 << 16  # bytes; smaller values, and smaller buffers of a value, travel in packets and replies
 CACHE = 1 << 26  # bytes at the end of an arena that are kept for the next values: touched pages are quick
 ENTRIES = 1 << 16  # blocks of an arena at most
 HEADER = struct.Struct("<QQ")  # key, rows
 ALIGN = 64  # bytes; where a buffer starts inside its block
-WINDOW = 1 << 26  # bytes of an arena that its writer maps at once
+WINDOW = 1 << 26  # bytes of an arena that are mapped at once, and then for good
+COPIED = 1 << 17  # bytes of buffers up to which a reader copies them: a mapping of their own would cost more
 STEP = 1 << 20  # bytes copied at once; other threads may run in between
 NUDGE = 1 << 25  # bytes let go of by a reader, upon which the writer is told to have a look
+
+T = TypeVar("T")
 
 # What the reader needs: key of the arena, number of the block, where it starts in the file, and the sizes
 # of what it holds: buffers, and last the pickle or the marshalled value.
@@ -289,15 +292,27 @@ class Reader:
         self.nudge: tuple[deque[Any], Any, int] | None = None  # where to say that much was let go of
         self._row = mmap.PAGESIZE + row * ENTRIES
         self._header: Any = None
+        self._windows: dict[int, memoryview] = {}
         self._let_go = 0  # bytes since the last nudge
         self.key, self._rows = HEADER.unpack(os.pread(fd, HEADER.size, 0))
         _readers[self.key] = self
 
+    def look(self, offset: int, size: int) -> memoryview | None:
+        """A block as it stands in the arena, to be copied from at once; None where it is not in one window."""
+        number, start = divmod(offset, WINDOW)
+        if start + size > WINDOW:
+            return None
+        window = self._windows.get(number)
+        if window is None:
+            try:
+                self._windows[number] = window = mapping.shared(self.fd, number * WINDOW, WINDOW)
+            except OSError:
+                return None
+        return window[start : start + size]
+
     def map(self, number: int, offset: int, size: int) -> memoryview:
         """A block, writable, of which nobody else sees what is written. In use until its last view is gone."""
-        if self._header is None:
-            self._header = mapping.shared(self.fd, 0, _start(self._rows))
-        self._header[self._row + number] = 1
+        self._map_header()[self._row + number] = 1
         view = mapping.private(self.fd, offset, size, self, number)
         if view is None:
             view = memoryview(bytearray(size))
@@ -307,9 +322,14 @@ class Reader:
                 self.let_go(number, size)
         return view
 
+    def _map_header(self) -> Any:
+        if self._header is None:
+            self._header = mapping.shared(self.fd, 0, _start(self._rows))
+        return self._header
+
     def let_go(self, number: int, size: int) -> None:
         """Say that a block is not looked at any more. Called anywhere, at any moment: it takes no lock."""
-        self._header[self._row + number] = 0
+        self._map_header()[self._row + number] = 0
         self._let_go += size
         nudge = self.nudge
         if nudge is not None and self._let_go >= NUDGE:
@@ -325,6 +345,7 @@ class Reader:
     def close(self) -> None:
         """Give the descriptor back. What is mapped stays."""
         self.nudge = None
+        self._windows.clear()
         _readers.pop(self.key, None)
         os.close(self.fd)
 
@@ -342,13 +363,27 @@ def _layout(sizes: Sequence[int]) -> tuple[list[int], int]:
     return places, end
 
 
-def views(reference: Reference) -> tuple[memoryview, list[memoryview]]:
-    """The stream and the buffers of a block."""
+def read(reference: Reference, make: Callable[[memoryview, list[memoryview]], T]) -> T:
+    """What ``make`` makes of the stream and the buffers of a block.
+
+    It may keep the buffers, which are writable and its own, but not the stream.
+    """
     key, number, offset, sizes = reference
     places, total = _layout(sizes)
-    whole = _readers[key].map(number, offset, total)
-    parts = [whole[place : place + size] for place, size in zip(places, sizes, strict=True)]
-    return parts.pop(), parts
+    reader = _readers[key]
+    window = reader.look(offset, total) if sum(sizes[:-1]) <= COPIED else None
+    if window is None:
+        whole = reader.map(number, offset, total)
+        parts = [whole[place : place + size] for place, size in zip(places, sizes, strict=True)]
+        return make(parts.pop(), parts)
+    try:
+        copies = [
+            memoryview(bytearray(window[place : place + size]))
+            for place, size in zip(places, sizes[:-1], strict=False)
+        ]
+        return make(window[places[-1] : total], copies)
+    finally:
+        reader.let_go(number, total)
 
 
 def _read(fd: int, offset: int, view: memoryview) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from okazja._core.messages import Call, Function, Timing
 from okazja._transport import pickling
-from okazja._transport.arena import LARGE, Arena, Block, Large, Reference, views
+from okazja._transport.arena import LARGE, Arena, Block, Large, Reference, read
 from okazja.errors import NotPicklable, NotRebuilt, RemoteTraceback
 
 __all__ = [
@@ -146,7 +146,7 @@ def encode_items(
 
 def decode_items(kind: int, payload: bytes | Reference) -> list[Any]:
     """The items of a chunk: values, or for each what ``pickling.loads`` takes."""
-    loaded = marshal.loads(views(payload)[0] if type(payload) is tuple else payload)  # type: ignore[arg-type]
+    loaded = read(payload, _unmarshal) if type(payload) is tuple else marshal.loads(payload)  # type: ignore[arg-type]
     if not kind & PICKLED:
         return loaded  # type: ignore[no-any-return]
     offsets, blob, references = loaded
@@ -154,6 +154,10 @@ def decode_items(kind: int, payload: bytes | Reference) -> list[Any]:
     for position, reference in references.items():
         items[position] = reference
     return items
+
+
+def _unmarshal(stream: memoryview, _: list[memoryview]) -> Any:
+    return marshal.loads(stream)
 
 
 def _all_plain(values: list[Any]) -> bool:

@@ -140,11 +140,7 @@ def keep_globals(module: str, values: dict[str, Any]) -> None:
 
 def loads(data: Any) -> Any:
     """The value of a pickle, or of what an arena's reference names. Raises whatever its parts raise."""
-    if type(data) is tuple:  # a reference to shared memory
-        data, buffers = arena.views(data)
-        value = pickle.loads(data, buffers=buffers)
-    else:
-        value = pickle.loads(data)
+    value = arena.read(data, _loads) if type(data) is tuple else pickle.loads(data)
     while _arrived:
         namespace = _arrived.pop()
         namespace.update(_own.get(namespace.get("__name__", ""), {}))
@@ -164,10 +160,16 @@ def _reduce_read_only_array(array: Any) -> Any:
 
 def _array(make: Callable[..., Any], buffer: Any, *arguments: Any) -> Any:
     view = memoryview(buffer)
-    if view.readonly:
+    if type(view.obj) is bytearray and len(view.obj) == view.nbytes:
+        view = memoryview(view.obj)
+    elif view.readonly:
         start = sys.modules["numpy"].frombuffer(view, "u1").__array_interface__["data"][0]
         view = mapping.writable(view, start) or memoryview(bytearray(view))
     return make(view, *arguments)
+
+
+def _loads(stream: memoryview, buffers: list[memoryview]) -> Any:
+    return pickle.loads(stream, buffers=buffers)
 
 
 def _reduce_context_var(var: ContextVar[Any]) -> Any:
