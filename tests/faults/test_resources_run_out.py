@@ -37,9 +37,7 @@ def lower_limits() -> None:
 
 
 @pytest.fixture(params=[lower_limits])
-def limited(
-    open_executor: Open, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> Executor:
+def limited(open_executor: Open, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Executor:
     monkeypatch.setattr(pickling, "LIMIT", pickling.LIMIT)
     monkeypatch.setattr(arena, "ENTRIES", arena.ENTRIES)
     executor = open_executor(1, initializer=request.param)

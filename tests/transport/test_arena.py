@@ -60,7 +60,9 @@ def contents(reference: arenas.Reference) -> list[bytes]:
     return [*map(bytes, buffers), bytes(stream)]
 
 
-@given(st.lists(st.binary(max_size=300), max_size=4), st.lists(st.binary(min_size=1, max_size=99), min_size=1))
+@given(
+    st.lists(st.binary(max_size=300), max_size=4), st.lists(st.binary(min_size=1, max_size=99), min_size=1)
+)
 def test_buffers_and_streams_arrive(buffers: list[bytes], stream: list[bytes]) -> None:
     arena = Arena(create(1))
     reader = Reader(os.dup(arena.fd), 0, private=False)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import marshal
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain, pairwise
 from typing import Any
 
@@ -57,9 +57,7 @@ VALUE = 3  # in shared memory: the value itself
 RAISED = 4  # in shared memory: the exception itself
 
 
-def encode_args(
-    args: tuple[Any, ...], kwargs: dict[str, Any], arena: Arena | None = None
-) -> tuple[int, Any]:
+def encode_args(args: tuple[Any, ...], kwargs: dict[str, Any], arena: Arena | None = None) -> tuple[int, Any]:
     """Kind and payload of one call; what is large goes into the arena. Raises NotPicklable."""
     if not kwargs and all([type(arg) in PLAIN for arg in args]):  # noqa: C419  (a list is faster)
         for arg in args:
@@ -109,7 +107,9 @@ class _Placed:
 
     def whole(self, payload: bytes) -> bytes | Large:
         """The payload of a chunk, itself in a block if it is large, with what belongs to it."""
-        placed = self._arena.put((), (payload,)) if self._arena is not None and len(payload) >= LARGE else None
+        placed = (
+            self._arena.put((), (payload,)) if self._arena is not None and len(payload) >= LARGE else None
+        )
         if placed is not None:
             block, reference = placed
             return Large(reference, [*self._blocks, block], self._size + len(payload))

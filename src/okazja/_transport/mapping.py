@@ -100,7 +100,9 @@ def private(fd: int, offset: int, size: int, reader: Reader, number: int) -> mem
     return _map(fd, offset, size, mmap.MAP_PRIVATE | NORESERVE, reader, number)
 
 
-def _map(fd: int, offset: int, size: int, flags: int, reader: Reader | None, number: int) -> memoryview | None:
+def _map(
+    fd: int, offset: int, size: int, flags: int, reader: Reader | None, number: int
+) -> memoryview | None:
     c = _library()
     address = c.mmap(None, size, mmap.PROT_READ | mmap.PROT_WRITE, flags, fd, offset)
     if address == c.failed:
@@ -124,9 +126,7 @@ def writable(view: memoryview, address: int) -> memoryview | None:
     return pickle.PickleBuffer(exporter).raw()[address - start :][: view.nbytes]
 
 
-def _undo(
-    made: _Mapping, live: dict[int, _Mapping] = _live, kept: dict[int, _Mapping] = _kept
-) -> None:
+def _undo(made: _Mapping, live: dict[int, _Mapping] = _live, kept: dict[int, _Mapping] = _kept) -> None:
     """Runs anywhere, at any moment, with any lock held by this thread: takes none."""
     mine = live.pop(made.address, None)
     kept.pop(made.address, None)
@@ -142,9 +142,13 @@ def _before_fork() -> None:
         _kept[made.address] = made
         if _live.pop(made.address, None) is None:
             _kept.pop(made.address, None)  # its last view has gone meanwhile
-        elif made.reader is not None and made.reader.private:
-            if not _library().madvise(made.address, made.size, POPULATE_WRITE):
-                made.reader.let_go(made.number, 0)  # the pages are this process's own now
+        elif made.reader is not None and made.reader.private and _made_own(made):
+            made.reader.let_go(made.number, 0)
+
+
+def _made_own(made: _Mapping) -> bool:
+    """Have the pages copied, so that they are this process's own; False where the system is too old for it."""
+    return not _library().madvise(made.address, made.size, POPULATE_WRITE)
 
 
 def _after_fork() -> None:

@@ -44,7 +44,9 @@ if "__mp_main__" in sys.modules:
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
     """cloudpickle's pickler with the reducers of ``multiprocessing`` and with context variables."""
 
-    def __init__(self, file: Any, buffer_callback: Callable[[pickle.PickleBuffer], object] | None = None) -> None:
+    def __init__(
+        self, file: Any, buffer_callback: Callable[[pickle.PickleBuffer], object] | None = None
+    ) -> None:
         reduction = sys.modules.get("multiprocessing.reduction")
         if reduction is not None:
             extra = reduction.ForkingPickler._extra_reducers  # where register() puts them

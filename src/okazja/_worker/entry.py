@@ -49,7 +49,8 @@ class PassedWiring:
 
     def arrive(self) -> Wiring:
         """The wiring, with the descriptors as they are numbered here."""
-        return Wiring(*(fd.detach() for fd in self._fds), slot=self._slot)
+        calls, replies, board, arguments, results, lifeline = (fd.detach() for fd in self._fds)
+        return Wiring(calls, replies, board, arguments, results, lifeline, self._slot)
 
 
 class LateWiring:
@@ -84,7 +85,10 @@ def run_worker(wiring: Wiring, spec: WorkerSpec | bytes) -> None:
     signal.signal(signal.SIGINT, _nothing)
     Reader(wiring.arguments, wiring.slot, private=True)
     worker = Worker(
-        WorkerEnd(wiring.calls, wiring.replies), Board.attach(wiring.board), wiring.slot, Arena(wiring.results)
+        WorkerEnd(wiring.calls, wiring.replies),
+        Board.attach(wiring.board),
+        wiring.slot,
+        Arena(wiring.results),
     )
     if _prepare(worker, spec):
         worker.ready()

@@ -143,8 +143,7 @@ class Zygote:
             os.close(self._wake_end)
             for client in self._clients:
                 client.socket.close()
-            *wiring, spec_fd, stdin, stdout, stderr = fds[:9]
-            inherited = fds[9:]
+            calls, replies, board, arguments, results, spec_fd, stdin, stdout, stderr, *inherited = fds
             for number, fd in enumerate((stdin, stdout, stderr)):
                 os.dup2(fd, number)
                 os.close(fd)
@@ -152,7 +151,8 @@ class Zygote:
             os.close(spec_fd)
             _take(surroundings)
             received.extend(inherited)
-            run_worker(Wiring(*wiring, lifeline=self._lifeline, slot=slot), spec)
+            wiring = Wiring(calls, replies, board, arguments, results, self._lifeline, slot)
+            run_worker(wiring, spec)
             status = 0
         except BaseException:  # said on stderr, as an interpreter would; the exit status tells the parent
             sys.excepthook(*sys.exc_info())
