@@ -250,7 +250,7 @@ class Arena:
     def _cut(self) -> None:
         """Shorten the file, but not while calls flow: what is cut off now would be wanted in a moment."""
         end = self._blocks.end
-        limit = CACHE + end if not self._writers and not self._blocks else 3 * (CACHE + end)
+        limit = CACHE + end if not self._writers and not self._blocks else 2 * (CACHE + end)
         if self._length > limit:
             self._length = end + CACHE // 2
             os.ftruncate(self.fd, self._start + self._length)
