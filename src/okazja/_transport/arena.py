@@ -214,8 +214,8 @@ class Arena:
         for block in blocks:
             self._header[mmap.PAGESIZE + block.number] = 1
 
-    def tidy(self) -> None:
-        """Give memory back to the system, where more than CACHE of it is at hand."""
+    def tidy(self, *, rest: bool = False) -> None:
+        """Give memory back to the system, where more than CACHE of it is at hand; with ``rest`` all but that."""
         if self._length <= CACHE or not (self._gone or self._waiting):
             return
         with self._lock:
@@ -223,6 +223,8 @@ class Arena:
                 self._inside = True
                 try:
                     self._collect()
+                    if rest:
+                        self._cut(CACHE + self._blocks.end)
                 finally:
                     self._inside = False
 
@@ -245,14 +247,14 @@ class Arena:
             number = lowest.bit_length() >> 3
             self._blocks.give(self._places.pop(number))
             self._numbers.append(number)
-        self._cut()
-
-    def _cut(self) -> None:
-        """Shorten the file, but not while calls flow: what is cut off now would be wanted in a moment."""
         end = self._blocks.end
-        limit = CACHE + end if not self._writers and not self._blocks else 2 * (CACHE + end)
+        # Not while calls flow: what is cut off then would be wanted in a moment.
+        self._cut(CACHE + end if not self._writers and not self._blocks else 2 * (CACHE + end))
+
+    def _cut(self, limit: int) -> None:
+        """Shorten the file if it is longer than ``limit``."""
         if self._length > limit:
-            self._length = end + CACHE // 2
+            self._length = self._blocks.end + CACHE // 2
             os.ftruncate(self.fd, self._start + self._length)
 
     def reader_is_gone(self, row: int) -> None:

@@ -95,7 +95,7 @@ class Worker:
     def _run(self, entry: tuple[Any, ...]) -> None:
         if not entry[0]:
             if entry[1] == TIDY:
-                self._results.tidy()
+                self._results.tidy(rest=True)
                 return
             assert entry[1] == DEFINE
             self._defined[entry[2]] = entry[3:]
