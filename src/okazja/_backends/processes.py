@@ -254,7 +254,8 @@ class ProcessBackend:
                 ready = self._poll.poll(pause)
                 pause = self._deliver(*self._hear([fd for fd, _ in ready]))
                 del ready
-                self._look_after_memory()
+                if self.arena.swollen or self._nudges or self._buried:
+                    self._look_after_memory()
         except BaseException as error:  # nobody else would tell those who wait
             log.critical("the collector of %s failed", self._spec.name, exc_info=error)
             self._deliver((), [BackendFailed(error)])

@@ -121,6 +121,7 @@ class Arena:
         self._gone: deque[int] = deque()  # blocks whose owner has let go
         self._waiting = 0  # of these, those that a reader may still look at: byte n is 1 for block n
         self._length = 0  # bytes after ``_start`` that the file has; all of them were written once
+        self.swollen = False  # it takes more than CACHE
         self._windows: dict[int, memoryview] = {}
 
     # --- writing ------------------------------------------------------------------------------------
@@ -176,6 +177,7 @@ class Arena:
         """All below ``end`` is written; after a failure that is 0, for the file may end before the block does."""
         with self._lock:
             self._length = max(self._length, end)
+            self.swollen = self._length > CACHE
             self._writers -= 1
             if self._closed and not self._writers:
                 os.close(self.fd)
@@ -216,7 +218,7 @@ class Arena:
 
     def tidy(self, *, rest: bool = False) -> None:
         """Give memory back to the system, where more than CACHE of it is at hand; with ``rest`` all but that."""
-        if self._length <= CACHE or not (self._gone or self._waiting):
+        if not self.swollen or not (self._gone or self._waiting):
             return
         with self._lock:
             if not (self._inside or self._closed):
@@ -255,6 +257,7 @@ class Arena:
         """Shorten the file if it is longer than ``limit``."""
         if self._length > limit:
             self._length = self._blocks.end + CACHE // 2
+            self.swollen = self._length > CACHE
             os.ftruncate(self.fd, self._start + self._length)
 
     def reader_is_gone(self, row: int) -> None:
