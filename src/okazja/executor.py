@@ -158,7 +158,7 @@ class Executor(concurrent.futures.Executor):
             try:
                 if function is None:
                     function = engine.functions.for_submit(fn, name)
-                kind, payload = codec.encode_args(args, kwargs)
+                kind, payload = codec.encode_args(args, kwargs, engine.arena)
                 call = Call(engine.number_call(), function, kind, payload, future)
                 future._call, future._assist = call, engine.shortcut
                 if self._context_vars:

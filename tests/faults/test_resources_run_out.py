@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import logging
+import resource
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,29 +15,34 @@ import pytest
 from tests.faults.scripts import descriptors, eventually, run
 
 from okazja import Executor
-from okazja._transport import codec, pickling
+from okazja._transport import arena, pickling
 from okazja.errors import ExecutorBroken, NotPicklable
 
 Open = Callable[..., Executor]
 
 PATIENCE = 20.0  # seconds for what should take none
 
-LARGE = 50_000  # bytes over the lowered limit; a pickled function stays far below
+LARGE = 100_000  # bytes over the lowered limit, and so many that they go through shared memory
 
 
-def lower_limits() -> None:
+def lower_limit() -> None:
     """As if a marshalled object could hold 20 kB rather than 2 GiB. For workers as well."""
-    codec.SHORT = 10_000
     pickling.LIMIT = 20_000
 
 
-@pytest.fixture
-def limited(open_executor: Open, monkeypatch: pytest.MonkeyPatch) -> Executor:
-    monkeypatch.setattr(codec, "SHORT", codec.SHORT)
+def lower_limits() -> None:
+    """The same, and no shared memory left."""
+    lower_limit()
+    arena.ENTRIES = 0
+
+
+@pytest.fixture(params=[lower_limits])
+def limited(open_executor: Open, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Executor:
     monkeypatch.setattr(pickling, "LIMIT", pickling.LIMIT)
-    executor = open_executor(1, initializer=lower_limits)
+    monkeypatch.setattr(arena, "ENTRIES", arena.ENTRIES)
+    executor = open_executor(1, initializer=request.param)
     assert executor.submit(len, b"four").result(PATIENCE) == 4  # the worker has its limits
-    lower_limits()
+    request.param()
     return executor
 
 
@@ -49,6 +56,10 @@ def zeros(count: int) -> bytes:
 
 def text(count: int) -> str:
     return "x" * count
+
+
+def fail_with(count: int) -> None:
+    raise ValueError(bytes(count))
 
 
 @pytest.mark.parametrize("value", [bytes(LARGE), "x" * LARGE, [bytes(LARGE)]], ids=["bytes", "str", "list"])
@@ -81,6 +92,35 @@ def test_an_items_result_that_is_too_large_fails_alone(limited: Executor) -> Non
     outcomes = list(limited.stream(zeros, [1, 2, LARGE, 3, 4], ordered=True))
     assert [outcome.ok for outcome in outcomes] == [True, True, False, True, True]
     assert isinstance(outcomes[2].error, NotPicklable)
+
+
+@pytest.mark.parametrize("limited", [lower_limit, lower_limits], indirect=True)
+def test_an_exception_that_is_too_large_fails_alone(limited: Executor) -> None:
+    before = limited.submit(size, b"four")
+    error = limited.submit(fail_with, LARGE).exception(PATIENCE)
+    assert isinstance(error, NotPicklable)
+    assert "over the limit" in str(error)
+    assert before.result(PATIENCE) == 4
+    assert limited.submit(size, b"four").result(PATIENCE) == 4
+
+
+@pytest.mark.parametrize("limited", [lower_limit], indirect=True)
+@pytest.mark.parametrize("value", [bytes(LARGE), "x" * LARGE, [bytes(LARGE)]], ids=["bytes", "str", "list"])
+def test_no_limit_holds_in_shared_memory(limited: Executor, value: Any) -> None:
+    assert limited.submit(copy.copy, value).result(PATIENCE) == value
+    assert list(limited.map(copy.copy, [value, 1, value])) == [value, 1, value]
+
+
+def limit_files(count: int) -> None:
+    """No file of this process may grow over this size: shared memory neither."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (count, resource.RLIM_INFINITY))
+
+
+def test_a_worker_that_gets_no_shared_memory_replies_all_the_same(open_executor: Open) -> None:
+    executor = open_executor(1, initializer=limit_files, initargs=(1 << 18,))
+    assert executor.submit(zeros, 1 << 20).result(PATIENCE) == bytes(1 << 20)
+    results = list(executor.map(zeros, [1, 1 << 20, 2, 1 << 17]))
+    assert results == [bytes(1), bytes(1 << 20), bytes(2), bytes(1 << 17)]
 
 
 class ExitsWhenPickled:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from okazja._core.messages import Call, Event, Port, Reply
+from okazja._transport.arena import Arena
 from okazja._transport.board import Board
 
 __all__ = ["Backend", "Capabilities", "Deliver", "Spec"]
@@ -46,6 +47,10 @@ class Backend(Protocol):
     """Runs calls. Replies and events come back through ``deliver`` only, from any thread."""
 
     capabilities: Capabilities
+
+    @property
+    def arena(self) -> Arena | None:
+        """Where large arguments are put; None: they travel in their pickles, or not at all."""
 
     def open(self, spec: Spec, deliver: Deliver) -> None:
         """Get ready; start nothing that is not needed yet."""

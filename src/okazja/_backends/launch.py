@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from okazja._backends import ledger, zygote_process
 from okazja._transport import pickling
+from okazja._transport.arena import Reader
 from okazja._transport.channel import Channel
 from okazja._worker.entry import LateWiring, Wiring, start_from_multiprocessing
 from okazja._worker.inner_threads import inner_threads, thread_variables, variables_of
@@ -36,6 +37,7 @@ class WorkerProcess:
     key: int
     slot: int
     channel: Channel
+    results: Reader  # of the arena that the worker writes
     name: str
     pid: int | None = None  # None until the zygote has said it
     exitcode: int | None = None
@@ -101,8 +103,8 @@ class Exit:
 class Launcher(Protocol):
     """Starts workers and tells of their end."""
 
-    def launch(self, process: WorkerProcess, board: int) -> None:
-        """Start a worker; its channel can be written to already."""
+    def launch(self, process: WorkerProcess, board: int, arguments: int) -> None:
+        """Start a worker, with the board and the arena of arguments; its channel can be written to already."""
 
     def watched(self) -> list[int]:
         """Descriptors that become readable when ``exits`` has something to say."""
@@ -141,11 +143,12 @@ class ZygoteLauncher:
         self._link = link
         self._link.setblocking(False)
 
-    def launch(self, process: WorkerProcess, board: int) -> None:
+    def launch(self, process: WorkerProcess, board: int, arguments: int) -> None:
         """Ask the zygote for a worker."""
         calls, replies = process.channel.worker_fds()
         with _stdio() as stdio:
-            fds = [calls, replies, board, self._spec_fd, *stdio, *self._inherited.fds]
+            wiring = [calls, replies, board, arguments, process.results.fd]
+            fds = [*wiring, self._spec_fd, *stdio, *self._inherited.fds]
             surroundings = {
                 "environ": {**os.environ, **thread_variables(os.environ, self._threads)},
                 "directory": _directory(),
@@ -305,10 +308,11 @@ class ContextLauncher:
         """Whether workers are forks of this process, so that they are best started before its threads."""
         return bool(self._context.get_start_method() == "fork")
 
-    def launch(self, process: WorkerProcess, board: int) -> None:
+    def launch(self, process: WorkerProcess, board: int, arguments: int) -> None:
         """Start a worker as a ``multiprocessing.Process``."""
         calls, replies = process.channel.worker_fds()
-        wiring = LateWiring(Wiring(calls, replies, board, self._lifeline, process.slot, process.name))
+        fds = (calls, replies, board, arguments, process.results.fd, self._lifeline)
+        wiring = LateWiring(Wiring(*fds, process.slot, process.name))
         args = (wiring, self._spec, current_levels(), variables_of(os.environ))
         handle = self._context.Process(target=start_from_multiprocessing, args=args, name=process.name)
         try:

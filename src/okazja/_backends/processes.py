@@ -7,6 +7,7 @@ import os
 import select
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import count
@@ -29,8 +30,9 @@ from okazja._core.messages import (
     StartFailed,
     WornOut,
 )
+from okazja._transport.arena import Arena, Reader, create
 from okazja._transport.board import CALL, COMMAND, PID, TARGET, TARGET_ITEM
-from okazja._transport.channel import Channel
+from okazja._transport.channel import TIDY, Channel
 from okazja._transport.codec import decode_error
 from okazja._transport.patience import Patience
 from okazja._worker.cpus import share_of_cpus
@@ -73,6 +75,8 @@ class ProcessBackend:
         self._closing = False
         self._released = False
         self._signal: int | None = None
+        self._nudges: deque[WorkerProcess] = deque()  # of whose results much was let go of
+        self._buried: list[Reader] = []  # of workers whose last replies are being delivered
 
     def open(self, spec: Spec, deliver: Deliver) -> None:
         """Prepare; with the start method ``fork`` start all workers, before there are threads."""
@@ -81,9 +85,11 @@ class ProcessBackend:
         self._poll = select.epoll()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poll.register(self._wake, select.EPOLLIN)
+        self.arena = Arena(create(spec.max_workers))
         try:
             self._launcher = _launcher(spec)
         except BaseException:
+            self.arena.close()
             self._poll.close()
             os.close(self._wake)
             spec.board.close()
@@ -98,7 +104,15 @@ class ProcessBackend:
         return self._prestarted.pop(slot, None) or self._new_port(slot)
 
     def _new_port(self, slot: int) -> WorkerProcess:
-        return WorkerProcess(next(_keys), slot, Channel(), f"{self._spec.name}-{slot}")
+        channel = Channel()
+        try:
+            results = Reader(create(1), 0, private=False)
+        except BaseException:
+            channel.close()
+            raise
+        port = WorkerProcess(next(_keys), slot, channel, results, f"{self._spec.name}-{slot}")
+        results.nudge = (self._nudges, port, self._wake)
+        return port
 
     def send(self, port: Port | None, calls: Sequence[Call]) -> Sequence[Call]:
         """Write calls to the worker's channel; start the worker if this is the first time."""
@@ -120,10 +134,11 @@ class ProcessBackend:
         assert board is not None
         self._forking = port
         try:
-            self._launcher.launch(port, board)
+            self._launcher.launch(port, board, self.arena.fd)
         except BaseException:
             del self._ports[port.channel.replies]
             port.channel.close()
+            port.results.close()
             port.release()
             raise
         finally:
@@ -253,8 +268,14 @@ class ProcessBackend:
         if not self._released:
             self._released = True
             self._poll.close()
+            if self._forking is None:
+                self.arena.leave()
             for port in [*self._ports.values(), *self._prestarted.values()]:
-                port.channel.leave() if port is self._forking else port.channel.close()
+                if port is self._forking:
+                    port.channel.leave()
+                else:
+                    port.channel.close()
+                    port.results.close()
 
     @property
     def broken(self) -> None:
@@ -282,11 +303,26 @@ class ProcessBackend:
                 ready = self._poll.poll(pause)
                 pause = self._deliver(*self._hear([fd for fd, _ in ready]))
                 del ready
+                if self.arena.swollen or self._nudges or self._buried:
+                    self._look_after_memory()
         except BaseException as error:  # nobody else would tell those who wait
             log.critical("the collector of %s failed", self._spec.name, exc_info=error)
             self._deliver((), [BackendFailed(error)])
         finally:
             self._release()
+
+    def _look_after_memory(self) -> None:
+        """Give back what nobody needs any more, now that replies and their calls are gone."""
+        if not self._closing:  # a worker that was told to end may still read what was given up
+            self.arena.tidy()
+        while self._nudges:
+            port = self._nudges.popleft()
+            try:
+                port.channel.send_entry((0, TIDY))
+            except OSError:
+                pass  # it was told to end, and its memory ends with it
+        while self._buried:
+            self._buried.pop().close()
 
     def _hear(self, ready: list[int]) -> tuple[list[tuple[Port | None, Sequence[Reply]]], list[Event]]:
         """Read everything that is readable."""
@@ -352,6 +388,9 @@ class ProcessBackend:
         mark = board.read(port.slot)
         served = mark.pid == port.pid
         board.clear(port.slot)
+        self.arena.reader_is_gone(port.slot)
+        port.results.nudge = None
+        self._buried.append(port.results)
         port.exitcode = exited.exitcode
         self._forget(port.channel.replies)
         with self._launching:
@@ -382,6 +421,7 @@ class ProcessBackend:
         with self._launching:
             self._released = True
             self._launcher.close()
+            self.arena.close()
             self._poll.close()
             os.close(self._wake)
             self._spec.board.close()

@@ -26,6 +26,7 @@ class SerialBackend:
     """No thread, no queue: ``send`` returns when the calls are done."""
 
     capabilities = Capabilities(places_calls=True, shares_memory=True, can_kill=False, times_items=False)
+    arena = None
 
     def open(self, spec: Spec, deliver: Deliver) -> None:
         """The initializer runs with the first call, as it would in a worker."""

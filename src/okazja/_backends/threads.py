@@ -49,6 +49,7 @@ class ThreadBackend:
         times_items=True,
         parameters=frozenset({"thread_name_prefix"}),
     )
+    arena = None
 
     def open(self, spec: Spec, deliver: Deliver) -> None:
         """Threads start with the calls."""

@@ -64,10 +64,7 @@ class Chunk:
     def _take(self, form: int, body: Any, lo: int, hi: int) -> None:
         errors: dict[int, BaseException] = {}
         values = codec.decode_values(form, body, errors)
-        if form:
-            self.bytes += len(body[1])
-        elif values and type(values[0]) in (str, bytes):
-            self.bytes += sum(len(value) for value in values if type(value) in (str, bytes))
+        self.bytes += codec.size_of(form, body)
         for position, error in errors.items():
             self.errors[lo + position] = error
         if hi - lo == self.size:

@@ -125,6 +125,7 @@ class Engine:
         backend.open(
             Spec(name=self.name, max_workers=max_workers, board=self.board, **spec_options), self.deliver
         )
+        self.arena = backend.arena  # for large arguments
         lifetime.register(self)
 
     def number_call(self) -> int:

@@ -170,7 +170,7 @@ class Run:
             args = items[0] if self._star else (items[0],)
             engine.dispatch(self._call(codec.ARGS, (args, {}), chunk, 0, 1))
             return
-        kind, payload, errors = codec.encode_items(items, self._star)
+        kind, payload, errors = codec.encode_items(items, self._star, engine.arena)
         chunk.bytes = chunk.sent = len(payload)
         with self._changed:
             self._held_bytes += chunk.sent

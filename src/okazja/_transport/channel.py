@@ -21,11 +21,13 @@ from typing import Any
 
 from okazja._core.messages import Call
 from okazja._transport import codec
+from okazja._transport.arena import Large
 from okazja._transport.patience import Patience
 
-__all__ = ["DEFINE", "Channel", "WorkerEnd"]
+__all__ = ["DEFINE", "TIDY", "Channel", "WorkerEnd"]
 
 DEFINE = "define"  # entry (0, DEFINE, token, pickled function, name)
+TIDY = "tidy"  # entry (0, TIDY): the parent has let go of much of what is in the arena of results
 INLINE = 1 << 16  # bytes; larger packets travel in an anonymous file of their own
 BATCH = 1 << 15  # bytes of payload after which a packet of several calls is full
 READ = 1 << 18  # bytes read at once
@@ -289,4 +291,6 @@ def _wanted(buffer: bytearray) -> int:
 
 def _size(call: Call) -> int:
     payload = call.payload
+    if type(payload) is Large:
+        payload = payload.reference
     return len(payload) if isinstance(payload, bytes) else 100

@@ -3,6 +3,7 @@
 A packet to a worker is one marshalled list of entries; a reply is one marshalled tuple. Plain values
 (``PLAIN``) travel in them as they are, everything else is pickled first. Marshalling is safe here:
 both sides are the same interpreter, and only values of exactly the plain types are given to it.
+What takes LARGE bytes or more goes into an arena, and a reference to it stands in its place.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from __future__ import annotations
 import marshal
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
-from itertools import chain
+from collections.abc import Callable, Sequence
+from itertools import chain, pairwise
 from types import FunctionType, ModuleType
 from typing import Any
 
 from okazja._core.messages import Call, Function, Timing
 from okazja._transport import pickling
+from okazja._transport.arena import LARGE, Arena, Block, Large, Reference, read
 from okazja.errors import NotPicklable, NotRebuilt, RemoteTraceback
 
 __all__ = [
@@ -31,18 +33,19 @@ __all__ = [
     "VALUE",
     "FunctionTable",
     "decode_error",
+    "decode_items",
     "decode_value",
     "encode_args",
     "encode_error",
     "encode_items",
     "encode_value",
     "encode_values",
+    "size_of",
 ]
 
 PLAIN = frozenset({int, float, complex, str, bytes, bool, type(None)})
 
-LONG = frozenset({str, bytes})  # plain, but of any size
-SHORT = 1 << 28  # bytes or characters that can be marshalled without a check: marshal ends at 2 GiB
+LONG = frozenset({str, bytes})  # plain, but of any size: from LARGE bytes or characters on they are pickled
 
 # Kinds of a call's payload, a sum of flags.
 ARGS = 0  # one call: a tuple of plain positional arguments
@@ -57,18 +60,68 @@ VALUE = 3  # in shared memory: the value itself
 RAISED = 4  # in shared memory: the exception itself
 
 
-def encode_args(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, Any]:
-    """Kind and payload of one call. Raises NotPicklable."""
+def encode_args(args: tuple[Any, ...], kwargs: dict[str, Any], arena: Arena | None = None) -> tuple[int, Any]:
+    """Kind and payload of one call; what is large goes into the arena. Raises NotPicklable."""
     if not kwargs and all([type(arg) in PLAIN for arg in args]):  # noqa: C419  (a list is faster)
         for arg in args:
-            if type(arg) in LONG and len(arg) > SHORT:
-                break  # the pickler looks after its size
+            if type(arg) in LONG and len(arg) >= LARGE:
+                break
         else:
             return ARGS, args
     try:
-        return PICKLED, pickling.dumps((args, kwargs), "the call")
+        return PICKLED, _pickled((args, kwargs), "the call", arena)
     except NotPicklable as error:
         raise _of_an_argument(args, kwargs, error) from error.__cause__
+
+
+def _pickled(value: Any, name: str, arena: Arena | None) -> bytes | Large:
+    """A value as its pickle, or as a block that holds it. Raises NotPicklable."""
+    if arena is None:
+        return pickling.dumps(value, name)
+    stream, buffers = pickling.dump(value, name)
+    if not buffers and sum(map(len, stream)) < LARGE:
+        return stream[0] if len(stream) == 1 else b"".join(stream)
+    placed = arena.put(buffers, stream)
+    if placed is None:
+        return pickling.dumps(value, name)
+    block, reference = placed
+    return Large(reference, [block], sum(reference[3]))
+
+
+class _Placed:
+    """The items or results of a chunk that were put into an arena, each into a block of its own."""
+
+    def __init__(self, arena: Arena | None) -> None:
+        self._arena = arena
+        self._blocks: list[Block] = []
+        self._size = 0
+        self.references: dict[int, Reference] = {}  # by position
+
+    def place(self, position: int, stream: list[Any], buffers: list[memoryview]) -> bool:
+        """Put one value there; False if there is no room."""
+        placed = self._arena.put(buffers, stream) if self._arena is not None else None
+        if placed is None:
+            return False
+        block, reference = placed
+        self._blocks.append(block)
+        self.references[position] = reference
+        self._size += sum(reference[3])
+        return True
+
+    def whole(self, payload: bytes) -> bytes | Large:
+        """The payload of a chunk, itself in a block if it is large, with what belongs to it."""
+        placed = (
+            self._arena.put((), (payload,)) if self._arena is not None and len(payload) >= LARGE else None
+        )
+        if placed is not None:
+            block, reference = placed
+            return Large(reference, [*self._blocks, block], self._size + len(payload))
+        return Large(payload, self._blocks, self._size + len(payload)) if self._blocks else payload
+
+    def beside(self, offsets: list[int], blob: bytes) -> Any:
+        """The body of a reply."""
+        body = (offsets, blob, self.references)
+        return Large(body, self._blocks, self._size + len(blob)) if self._blocks else body
 
 
 def _of_an_argument(args: tuple[Any, ...], kwargs: dict[str, Any], error: NotPicklable) -> NotPicklable:
@@ -82,47 +135,67 @@ def _of_an_argument(args: tuple[Any, ...], kwargs: dict[str, Any], error: NotPic
     return error
 
 
-def encode_items(items: list[Any], star: bool) -> tuple[int, bytes, dict[int, BaseException]]:
+def encode_items(
+    items: list[Any], star: bool, arena: Arena | None = None
+) -> tuple[int, bytes | Large, dict[int, BaseException]]:
     """Kind and payload of a chunk, and the errors of the items that can't travel."""
     flag = STAR if star else 0
-    if _all_plain(chain.from_iterable(items) if star else items) and not _is_long(
-        chain.from_iterable(items) if star else items
-    ):
-        return ITEMS | flag, marshal.dumps(items), {}
-    blob, offsets, errors = pickling.dumps_each(items)
-    return ITEMS | PICKLED | flag, marshal.dumps((offsets, blob)), errors
+    placed = _Placed(arena)
+    if _all_plain(list(chain.from_iterable(items)) if star else items):
+        return ITEMS | flag, placed.whole(marshal.dumps(items)), {}
+    blob, offsets, errors = pickling.dumps_each(items, place=placed.place if arena is not None else None)
+    return ITEMS | PICKLED | flag, placed.whole(marshal.dumps((offsets, blob, placed.references))), errors
 
 
-def _is_long(values: Iterable[Any]) -> bool:
-    """Whether strings or bytes among plain values are too long to be marshalled together without a check."""
-    return sum([len(value) for value in values if type(value) in LONG]) > SHORT
+def decode_items(kind: int, payload: bytes | Reference) -> list[Any]:
+    """The items of a chunk: values, or for each what ``pickling.loads`` takes."""
+    loaded = read(payload, _unmarshal) if type(payload) is tuple else marshal.loads(payload)  # type: ignore[arg-type]
+    if not kind & PICKLED:
+        return loaded  # type: ignore[no-any-return]
+    offsets, blob, references = loaded
+    items: list[Any] = [blob[a:b] for a, b in pairwise(offsets)]
+    for position, reference in references.items():
+        items[position] = reference
+    return items
 
 
-def _all_plain(values: Iterable[Any]) -> bool:
-    return set(map(type, values)) <= PLAIN
+def _unmarshal(stream: memoryview, _: list[memoryview]) -> Any:
+    return marshal.loads(stream)
+
+
+def _all_plain(values: list[Any]) -> bool:
+    """Whether all are plain, and small enough to be marshalled together."""
+    kinds = set(map(type, values))
+    if not kinds <= PLAIN:
+        return False
+    if kinds.isdisjoint(LONG):
+        return True
+    lengths = [len(value) for value in values if type(value) in LONG]
+    return max(lengths) < LARGE and sum(lengths) < pickling.CROWDED
 
 
 # --- replies, in the worker --------------------------------------------------------------------------
 
 
-def encode_value(value: Any) -> tuple[int, Any]:
+def encode_value(value: Any, arena: Arena | None = None) -> tuple[int, Any]:
     """Form and body of one result. Raises NotPicklable."""
-    if type(value) in PLAIN and not (type(value) in LONG and len(value) > SHORT):
+    if type(value) in PLAIN and not (type(value) in LONG and len(value) >= LARGE):
         return 0, value
-    return PICKLED, pickling.dumps(value, "the result")
+    return PICKLED, _pickled(value, "the result", arena)
 
 
 def encode_values(
-    values: list[Any], mark: Callable[[int], None] | None = None
+    values: list[Any], mark: Callable[[int], None] | None = None, arena: Arena | None = None
 ) -> tuple[int, Any, dict[int, BaseException]]:
     """Form and body of the results of a chunk, and the errors of those that can't travel.
 
     ``mark`` is told each position before its value is pickled, which may run code of the value's own.
     """
-    if _all_plain(values) and not _is_long(values):
+    if _all_plain(values):
         return 0, values, {}
-    blob, offsets, errors = pickling.dumps_each(values, mark)
-    return PICKLED, (offsets, blob), errors
+    placed = _Placed(arena)
+    blob, offsets, errors = pickling.dumps_each(values, mark, placed.place if arena is not None else None)
+    return PICKLED, placed.beside(offsets, blob), errors
 
 
 def encode_error(error: BaseException, skip: int = 0) -> tuple[bytes, str]:
@@ -162,14 +235,15 @@ def decode_values(form: int, body: Any, errors: dict[int, BaseException]) -> lis
     """The results of a chunk; those that can't be rebuilt are None and get an entry in ``errors``."""
     if form == 0:
         return body  # type: ignore[no-any-return]
-    offsets, blob = body
+    offsets, blob, references = body
     view = memoryview(blob)
     values: list[Any] = []
     for position in range(len(offsets) - 1):
         value = None
-        if offsets[position] < offsets[position + 1]:
+        if position in references or offsets[position] < offsets[position + 1]:
+            pickled = references.get(position) or view[offsets[position] : offsets[position + 1]]
             try:
-                value = decode_value(PICKLED, view[offsets[position] : offsets[position + 1]])
+                value = decode_value(PICKLED, pickled)
             except NotRebuilt as error:
                 errors[position] = error
         values.append(value)
@@ -192,6 +266,15 @@ def decode_error(body: tuple[bytes, str]) -> BaseException:
     error.__cause__ = RemoteTraceback(text)
     assert isinstance(error, BaseException)
     return error
+
+
+def size_of(form: int, body: Any) -> int:
+    """Bytes that the results of a chunk take, roughly."""
+    if form:
+        return len(body[1]) + sum(sum(reference[3]) for reference in body[2].values())
+    if body and type(body[0]) in LONG:
+        return sum(len(value) for value in body if type(value) in LONG)
+    return 0
 
 
 # --- functions -----------------------------------------------------------------------------------------
@@ -259,7 +342,10 @@ def entry(call: Call) -> tuple[Any, ...]:
     """A call as it stands in a packet; see okazja._worker.loop, which reads it."""
     fn = call.fn
     function = fn.key or fn.token or (fn.definition, fn.name)
-    return (call.id, function, call.kind, call.payload, call.lo, call.hi, call.context, call.base)
+    payload = call.payload
+    if type(payload) is Large:
+        payload = payload.reference
+    return (call.id, function, call.kind, payload, call.lo, call.hi, call.context, call.base)
 
 
 def packet(entries: Sequence[tuple[Any, ...]]) -> bytes:

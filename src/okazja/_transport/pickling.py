@@ -20,12 +20,14 @@ from typing import Any
 
 import cloudpickle
 
+from okazja._transport import arena, mapping
 from okazja.errors import NotPicklable
 
-__all__ = ["dumps", "dumps_each", "explain", "keep_globals", "loads"]
+__all__ = ["dump", "dumps", "dumps_each", "explain", "keep_globals", "loads"]
 
 PROTOCOL = 5
 LIMIT = (1 << 31) - (1 << 10)  # bytes; what one marshalled object may hold
+CROWDED = 1 << 26  # bytes of small items in one chunk, after which the others go to shared memory too
 
 _DEPTH = 6  # of attributes, in the search for the part that can't be pickled
 _TRIES = 300  # parts looked at in that search
@@ -42,13 +44,15 @@ if "__mp_main__" in sys.modules:
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
     """cloudpickle's pickler with the reducers of ``multiprocessing`` and with context variables."""
 
-    def __init__(self, file: io.BytesIO) -> None:
+    def __init__(
+        self, file: Any, buffer_callback: Callable[[pickle.PickleBuffer], object] | None = None
+    ) -> None:
         reduction = sys.modules.get("multiprocessing.reduction")
         if reduction is not None:
             extra = reduction.ForkingPickler._extra_reducers  # where register() puts them
             # Before __init__, which looks it up once and for all.
             self.dispatch_table = ChainMap(extra, cloudpickle.Pickler.dispatch_table, copyreg.dispatch_table)
-        super().__init__(file, protocol=PROTOCOL)
+        super().__init__(file, protocol=PROTOCOL, buffer_callback=buffer_callback)
         self.globals_ref = _Namespaces()
 
     def reducer_override(self, obj: Any) -> Any:
@@ -60,6 +64,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
             return _cached, (obj.__wrapped__, obj.cache_parameters())
         if type(obj) is _Namespace:
             return _new_namespace, (dict(obj),)
+        if type(obj).__name__ == "ndarray" and type(obj).__module__ == "numpy" and not obj.flags.writeable:
+            return _reduce_read_only_array(obj)
         reduced = super().reducer_override(obj)
         if isinstance(obj, type) and type(reduced) is tuple and "__slots__" in vars(obj):
             _keep_slots(obj, reduced)
@@ -135,12 +141,37 @@ def keep_globals(module: str, values: dict[str, Any]) -> None:
 
 
 def loads(data: Any) -> Any:
-    """The value of a pickle. Raises whatever its parts raise."""
-    value = pickle.loads(data)
+    """The value of a pickle, or of what an arena's reference names. Raises whatever its parts raise."""
+    value = arena.read(data, _loads) if type(data) is tuple else pickle.loads(data)
     while _arrived:
         namespace = _arrived.pop()
         namespace.update(_own.get(namespace.get("__name__", ""), {}))
     return value
+
+
+# A read-only array arrives writable, as it does from pools that copy it: what it was protected from is the
+# caller's, and a task has its own.
+
+
+def _reduce_read_only_array(array: Any) -> Any:
+    make, arguments, *rest = array.__reduce_ex__(PROTOCOL)
+    if arguments and type(arguments[0]) is pickle.PickleBuffer:
+        return _array, (make, *arguments), *rest
+    return make, arguments, *rest
+
+
+def _array(make: Callable[..., Any], buffer: Any, *arguments: Any) -> Any:
+    view = memoryview(buffer)
+    if type(view.obj) is bytearray and len(view.obj) == view.nbytes:
+        view = memoryview(view.obj)
+    elif view.readonly:
+        start = sys.modules["numpy"].frombuffer(view, "u1").__array_interface__["data"][0]
+        view = mapping.writable(view, start) or memoryview(bytearray(view))
+    return make(view, *arguments)
+
+
+def _loads(stream: memoryview, buffers: list[memoryview]) -> Any:
+    return pickle.loads(stream, buffers=buffers)
 
 
 def _reduce_context_var(var: ContextVar[Any]) -> Any:
@@ -176,56 +207,120 @@ def _named_context_var(name: str, *default: Any) -> ContextVar[Any]:
     return var
 
 
+class _Stream:
+    """A file for a pickler that keeps what is written as it is: large parts are not copied."""
+
+    __slots__ = ("_written", "write")
+
+    def __init__(self) -> None:
+        self._written: list[Any] = []
+        self.write = self._written.append
+
+    def take(self) -> list[Any]:
+        """What was written since the last time: bytes, and one-dimensional views of bytes."""
+        parts = self._written.copy()
+        self._written.clear()
+        if len(parts) > 1:
+            parts = [part if type(part) is bytes else pickle.PickleBuffer(part).raw() for part in parts]
+        return parts
+
+
+class _Buffers(list[memoryview]):
+    """What a pickler hands out, rather than put it into its stream: large buffers, each in one piece."""
+
+    def take(self, buffer: pickle.PickleBuffer) -> bool:
+        """The pickler's question whether the buffer shall stay in the stream."""
+        try:
+            raw = buffer.raw()
+        except BufferError:  # it has gaps, and the pickler says so
+            return True
+        if raw.nbytes < arena.LARGE:
+            return True
+        self.append(raw)
+        return False
+
+
 def dumps(value: Any, name: str) -> bytes:
     """The pickled value.
 
     Raises NotPicklable, which names the path, from ``name`` on, to the part that can't be pickled.
     """
-    file = io.BytesIO()
+    stream = _Stream()
     try:
-        _Pickler(file).dump(value)
+        _Pickler(stream).dump(value)
     except MemoryError:
         raise
     except Exception as error:
         raise explain(value, name, error) from error
-    if file.tell() > LIMIT:
+    parts = stream.take()
+    if sum(map(len, parts)) > LIMIT:
         raise NotPicklable(
-            f"{name} takes {file.tell():,} bytes when pickled, over the limit of {LIMIT:,} for one value: "
+            f"{name} takes {sum(map(len, parts)):,} bytes when pickled, over the limit of {LIMIT:,} for one value: "
             f"split it, or pass the path of a file"
         )
-    return file.getvalue()
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def dump(value: Any, name: str) -> tuple[list[Any], list[memoryview]]:
+    """The pickled value as the parts of a stream and the buffers that stand beside it. Raises as ``dumps`` does.
+
+    Parts and buffers may be the value's own memory: they are to be copied at once.
+    """
+    stream, buffers = _Stream(), _Buffers()
+    try:
+        _Pickler(stream, buffers.take).dump(value)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise explain(value, name, error) from error
+    return stream.take(), buffers
 
 
 def dumps_each(
-    values: list[Any], mark: Callable[[int], None] | None = None
+    values: list[Any],
+    mark: Callable[[int], None] | None = None,
+    place: Callable[[int, list[Any], list[memoryview]], bool] | None = None,
 ) -> tuple[bytes, list[int], dict[int, BaseException]]:
     """Each value pickled on its own, one after the other in one buffer.
 
     Returns the buffer, the offsets (one more than values), and the errors by position; a value that
-    can't be pickled takes no room. ``mark`` is told each position before its value is pickled.
+    can't be pickled takes no room. ``mark`` is told each position before its value is pickled. ``place``
+    is offered each that is large, with its position; it takes no room here either if that says True.
     """
-    file = io.BytesIO()
+    blob: list[Any] = []
     offsets = [0]
     errors: dict[int, BaseException] = {}
-    pickler = _Pickler(file)
+    stream, buffers = _Stream(), _Buffers()
+    pickler = _Pickler(stream, place and buffers.take)
     for position, value in enumerate(values):
         if mark is not None:
             mark(position)
         try:
             pickler.dump(value)
-            if file.tell() > LIMIT:
+            parts = stream.take()
+            size = sum(map(len, parts))
+            if place is not None and (buffers or size >= arena.LARGE or offsets[-1] > CROWDED):
+                if place(position, parts, buffers):
+                    size = 0
+                elif buffers:
+                    parts = [dumps(value, f"item {position}")]
+                    size = len(parts[0])
+            if offsets[-1] + size > LIMIT:
                 raise OverflowError(f"the items of this chunk take over {LIMIT:,} bytes together")
         except (Exception, SystemExit, KeyboardInterrupt) as error:
             # Raised by the value itself, or no fault of its.
             as_it_is = isinstance(error, (SystemExit, KeyboardInterrupt, MemoryError))
             errors[position] = error if as_it_is else explain(value, f"item {position}", error)
-            file.seek(offsets[-1])
-            file.truncate()
-            pickler = _Pickler(file)
+            size = 0
+            stream = _Stream()
+            pickler = _Pickler(stream, place and buffers.take)
         else:
             pickler.clear_memo()
-        offsets.append(file.tell())
-    return file.getvalue(), offsets, errors
+            if size:
+                blob += parts
+        offsets.append(offsets[-1] + size)
+        buffers.clear()
+    return b"".join(blob), offsets, errors
 
 
 def explain(value: Any, name: str, error: BaseException) -> NotPicklable:

@@ -13,6 +13,7 @@ from multiprocessing import reduction
 from typing import Any
 
 from okazja._transport import pickling
+from okazja._transport.arena import Arena, Reader
 from okazja._transport.board import Board
 from okazja._worker.lifeline import die_with_parent
 from okazja._worker.limits import MemoryLimit
@@ -31,13 +32,15 @@ class Wiring:
     calls: int
     replies: int
     board: int
+    arguments: int  # arena that the parent writes
+    results: int  # arena that this worker writes
     lifeline: int
     slot: int
     name: str  # of the worker, in log records
 
     def fds(self) -> list[int]:
         """The descriptors, in the order of the fields."""
-        return [self.calls, self.replies, self.board, self.lifeline]
+        return [self.calls, self.replies, self.board, self.arguments, self.results, self.lifeline]
 
 
 class PassedWiring:
@@ -49,8 +52,8 @@ class PassedWiring:
 
     def arrive(self) -> Wiring:
         """The wiring, with the descriptors as they are numbered here."""
-        calls, replies, board, lifeline = (fd.detach() for fd in self._fds)
-        return Wiring(calls, replies, board, lifeline, self._slot, self._name)
+        calls, replies, board, arguments, results, lifeline = (fd.detach() for fd in self._fds)
+        return Wiring(calls, replies, board, arguments, results, lifeline, self._slot, self._name)
 
 
 class LateWiring:
@@ -90,7 +93,8 @@ def run_worker(wiring: Wiring, spec: WorkerSpec | bytes, levels: LogLevels) -> N
     # nothing, unlike SIG_IGN, is not inherited by programs that a task starts.
     signal.signal(signal.SIGINT, _nothing)
     mouth = WorkerMouth(wiring.calls, wiring.replies)
-    worker = Worker(mouth, Board.attach(wiring.board), wiring.slot)
+    Reader(wiring.arguments, wiring.slot, private=True)
+    worker = Worker(mouth, Board.attach(wiring.board), wiring.slot, Arena(wiring.results))
     print_whole_lines()
     log_to_parent(mouth, wiring.name, levels)
     if _prepare(worker, spec):

@@ -19,11 +19,14 @@ from typing import Any
 
 from okazja._transport import pickling
 from okazja._transport.channel import WorkerEnd
-from okazja._transport.codec import LONG, PLAIN, SHORT
+from okazja._transport.codec import LONG, PLAIN
 from okazja.errors import NotPicklable
 
 __all__ = ["LOG", "LogLevels", "WorkerMouth", "current_levels", "log_to_parent"]
 
+SHORT = (
+    1 << 20
+)  # characters of an argument that travels as it is; the message of a record with a longer one is made here
 LOG = "log"  # the reply (0, LOG, record)
 
 

@@ -14,19 +14,19 @@ from __future__ import annotations
 
 import contextvars
 import functools
-import marshal
 import os
 import signal
 import threading
 import traceback
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
-from itertools import pairwise, takewhile
+from itertools import takewhile
 from time import monotonic_ns, perf_counter
 from types import CoroutineType, FrameType
 from typing import Any
 
 from okazja._transport import codec, pickling
+from okazja._transport.arena import Arena, Large
 from okazja._transport.board import (
     CALL,
     COMMAND,
@@ -40,7 +40,7 @@ from okazja._transport.board import (
     TID,
     Board,
 )
-from okazja._transport.channel import DEFINE
+from okazja._transport.channel import DEFINE, TIDY
 from okazja._worker.interrupt import Interrupted
 from okazja._worker.limits import MemoryLimit, Watched
 from okazja._worker.logs import WorkerMouth
@@ -61,8 +61,9 @@ FUNCTIONS = 64  # loaded functions kept at most, the oldest is dropped
 class Worker:
     """One worker process, from its first packet to its last."""
 
-    def __init__(self, end: WorkerMouth, board: Board, slot: int) -> None:
+    def __init__(self, end: WorkerMouth, board: Board, slot: int, results: Arena) -> None:
         self._end = end
+        self._results = results  # where large ones are put
         self._board = board
         self._slot = slot
         self._words = board.words(slot)
@@ -118,6 +119,9 @@ class Worker:
 
     def _run(self, entry: tuple[Any, ...]) -> None:
         if not entry[0]:
+            if entry[1] == TIDY:
+                self._results.tidy(rest=True)
+                return
             assert entry[1] == DEFINE
             self._defined[entry[2]] = entry[3:]
             if len(self._defined) > FUNCTIONS:
@@ -137,8 +141,12 @@ class Worker:
             os._exit(0)  # a child that a task forked came back from it: the reply is the worker's alone
         if reply[4] == lo:
             words[CALL] = 0  # all of the chunk was handed back: somebody else replies
-        else:
-            self._with_room(self._end.send, reply)
+            return
+        body = reply[2]
+        if type(body) is Large:
+            self._results.lend(body.blocks)
+            reply = (*reply[:2], body.reference, *reply[3:])
+        self._with_room(self._end.send, reply)
 
     def _single(
         self, number: int, function: Any, kind: int, payload: Any, lo: int, hi: int, context: bytes | None
@@ -151,7 +159,7 @@ class Worker:
             if context is not None:
                 fn = _Inside(_context(context), fn)
             value = fn(*args, **kwargs)
-            form, body = codec.encode_value(checked(value))
+            form, body = codec.encode_value(checked(value), self._results)
             self._in_task = False
         except BaseException as error:
             self._in_task = False
@@ -175,7 +183,7 @@ class Worker:
             if context is not None:
                 fn = _Inside(_context(context), fn)
             rest: Iterator[tuple[int, Any]]
-            self._rest = rest = enumerate(self._with_room(_items, kind, payload)[lo:hi], lo)
+            self._rest = rest = enumerate(self._with_room(codec.decode_items, kind, payload)[lo:hi], lo)
             if self.memory is not None:
                 self.memory.enforce()
                 rest = Watched(rest, self.memory, self._hand_back)
@@ -316,10 +324,10 @@ class Worker:
         self, values: list[Any], mark: Callable[[int], None]
     ) -> tuple[int, Any, dict[int, BaseException]]:
         """The results of a chunk. Each may be within the limit, and their pickles together beyond it."""
-        encoded = codec.encode_values(values, mark)
+        encoded = codec.encode_values(values, mark, self._results)
         if self.memory is not None and any(isinstance(error, MemoryError) for error in encoded[2].values()):
             self.memory.make_room()
-            encoded = codec.encode_values(values, mark)
+            encoded = codec.encode_values(values, mark, self._results)
         return encoded
 
     # --- requests of the parent -------------------------------------------------------------------------
@@ -428,12 +436,3 @@ def _context(pickled: bytes) -> contextvars.Context:
     for var, value in pickling.loads(pickled):
         context.run(var.set, value)
     return context
-
-
-def _items(kind: int, payload: bytes) -> list[Any]:
-    """The items of a chunk: values, or the pickle of each."""
-    loaded = marshal.loads(payload)
-    if not kind & codec.PICKLED:
-        return loaded  # type: ignore[no-any-return]
-    offsets, blob = loaded
-    return [blob[a:b] for a, b in pairwise(offsets)]

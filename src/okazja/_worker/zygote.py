@@ -32,7 +32,7 @@ from okazja._worker.lifeline import die_with_parent
 __all__ = ["main"]
 
 PACKET = 1 << 20  # bytes of a request at most
-SPEC_FDS = 8  # descriptors of a spawn request: wiring, spec, stdin, stdout, stderr
+SPEC_FDS = 10  # descriptors of a spawn request: wiring, spec, stdin, stdout, stderr
 
 
 @dataclass(slots=True, eq=False)
@@ -143,7 +143,7 @@ class Zygote:
             os.close(self._wake_end)
             for client in self._clients:
                 client.socket.close()
-            calls, replies, board, spec_fd, stdin, stdout, stderr, *inherited = fds
+            calls, replies, board, arguments, results, spec_fd, stdin, stdout, stderr, *inherited = fds
             for number, fd in enumerate((stdin, stdout, stderr)):
                 os.dup2(fd, number)
                 os.close(fd)
@@ -151,8 +151,8 @@ class Zygote:
             os.close(spec_fd)
             _take(surroundings)
             received.extend(inherited)
-            wiring = Wiring(calls, replies, board, self._lifeline, slot, surroundings["name"])
-            run_worker(wiring, spec, surroundings["levels"])
+            wires = (calls, replies, board, arguments, results, self._lifeline)
+            run_worker(Wiring(*wires, slot, surroundings["name"]), spec, surroundings["levels"])
             status = 0
         except BaseException:  # said on stderr, as an interpreter would; the exit status tells the parent
             sys.excepthook(*sys.exc_info())
