@@ -173,6 +173,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         assert self.scheduler.replied(slot, [reply]) == [(sent, reply)]
         self.settle(sent)
         assert not self.scheduler.replied(slot, [reply]), "a second reply counts for nothing"
+        assert not self.scheduler.replied(slot, [])
 
     @precondition(lambda self: self.busy())
     @rule(which=st.integers(0, 3))

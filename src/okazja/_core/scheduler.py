@@ -198,7 +198,7 @@ class Scheduler:
                 call.fn.timing.measured(reply[3])
                 done.append((call, reply))
         self.pending -= len(done)
-        if not held:
+        if done and not held:
             self._list_if_idle(worker)
         return done
 

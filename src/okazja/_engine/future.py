@@ -122,8 +122,10 @@ class Future(concurrent.futures.Future[T], Generic[T]):
                 self._state = FINISHED
         if not alone:
             super().set_result(result)
-        elif self._sleepers:
-            self._wake()
+        else:
+            self._assist = self._call = None
+            if self._sleepers:
+                self._wake()
 
     def set_exception(self, exception: BaseException | None) -> None:
         """Set the exception; for executors and tests."""
@@ -133,6 +135,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
 
     def _invoke_callbacks(self) -> None:
         """What the base class does last when the state has changed for good."""
+        self._assist = self._call = None  # with it the arguments
         self._wake()
         while self._done_callbacks:
             callback = self._done_callbacks.pop(0)  # before the call: none is called twice
@@ -177,7 +180,6 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         return self.set_running_or_notify_cancel()
 
     def _settle(self, _: Call, reply: Reply) -> None:
-        self._assist = self._call = None
         form, body = reply[1], reply[2]
         if form == VALUE or form == 0:
             self.set_result(body)
@@ -207,12 +209,10 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         self._invoke_callbacks()
 
     def _fail(self, _: Call, error: BaseException, item: int | None = None) -> None:
-        self._assist = self._call = None
         self.set_exception(error)
 
     def _drop(self, _: Call) -> None:
         """Cancelled after it was sent, but before it began."""
-        self._assist = self._call = None
         if self.cancel():
             self.set_running_or_notify_cancel()
             return
