@@ -45,8 +45,12 @@ def mpire(workers: int) -> Iterator[Pool]:
     with WorkerPool(n_jobs=workers) as pool:
         yield Pool(
             lambda fn, *args: pool.apply_async(fn, args).get,
-            # It spreads an item that can be iterated over the arguments of the function, unless told otherwise.
-            lambda fn, items: pool.map(fn, items if isinstance(items, range) else make_single_arguments(items, generator=False)),
+            # Unless told otherwise, it spreads an item over the arguments of the function, and joins arrays to one.
+            lambda fn, items: pool.map(
+                fn,
+                items if isinstance(items, range) else make_single_arguments(items, generator=False),
+                concatenate_numpy_output=False,
+            ),
         )
 
 

@@ -124,7 +124,7 @@ IDLE = Row(
     "less",
     (Point("", 5, idle_cpu),),
     ("okazja", "okazja, threads", "ProcessPoolExecutor", "Pool", "loky", "pebble", "mpire", "Ray", "Dask"),
-    "none: at most 1 ms",
-    lambda median: median("okazja") <= 1 and median("okazja, threads") <= 1,
+    "none: at most 2 ms, of which reading the clocks takes a part",
+    lambda median: median("okazja") <= 2 and median("okazja, threads") <= 2,
     rounds=1,
 )
