@@ -22,7 +22,7 @@ from typing import Any, Literal, ParamSpec, TypeVar
 
 from okazja._backends import find_backend
 from okazja._core.messages import Call, Function, Timing
-from okazja._engine import Engine, Future, Run, context_values
+from okazja._engine import Engine, Future, Run, StreamRun, context_values
 from okazja._transport import codec, pickling
 from okazja._worker.cpus import default_workers
 from okazja._worker.task import check_arity, check_task, name_of
@@ -34,6 +34,7 @@ __all__ = ["Executor", "map"]
 P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R")
+RunT = TypeVar("RunT", bound=Run)
 
 BackendName = Literal["serial", "threads", "processes"]
 
@@ -179,12 +180,18 @@ class Executor(concurrent.futures.Executor):
         run.handed_out(results)
         return results
 
-    def _run(self, fn: Callable[..., Any], iterables: tuple[Iterable[Any], ...], **options: Any) -> Run:
+    def _run(
+        self,
+        fn: Callable[..., Any],
+        iterables: tuple[Iterable[Any], ...],
+        kind: Callable[..., RunT] = Run,
+        **options: Any,
+    ) -> RunT:
         self._engine.check_open()
         star = len(iterables) != 1
         lengths = [length for iterable in iterables if (length := _length(iterable)) is not None]
         source: Iterator[Any] = zip(*iterables, strict=False) if star else iter(iterables[0])
-        return Run(
+        return kind(
             self._engine,
             fn,
             source,
@@ -226,17 +233,41 @@ class Executor(concurrent.futures.Executor):
     # --- beyond it -----------------------------------------------------------------------------------------
 
     def stream(
-        self, fn: Callable[[T], R], iterable: Iterable[T], *, ordered: bool = False
+        self,
+        fn: Callable[[T], R],
+        iterable: Iterable[T],
+        *,
+        ordered: bool = False,
+        item_timeout: float | None = None,
+        retries: int = 0,
+        on_error: Literal["yield", "raise"] = "yield",
     ) -> Iterator[Outcome[T, R]]:
-        """An Outcome for every item, as they come or in order; an item's failure is in its outcome.
+        """An Outcome for every item, exactly one, whatever happens to it.
 
         Draws the input lazily and keeps memory bounded, as ``map`` does.
+
+        ordered: outcomes in the order of the input; default: as they come.
+        item_timeout: seconds that an item may run, from when its worker begins it; then it is interrupted, and
+        ended by force a second later if it goes on; its error is a TimeoutError. Default: as long as it takes.
+        On threads, what can't be interrupted is left behind; not for serial.
+        retries: how often an item that failed, also by a timeout or with its worker, runs again; default 0.
+        on_error: ``"yield"`` (default): failures are in the outcomes; ``"raise"``: the first item that has
+        failed for good raises its error, and the rest is cancelled.
+        Raises TaskTypeError (a TypeError), BadInput (a ValueError) and UnsupportedParameter (a TypeError).
         """
         check_task(fn)
         _check_map(fn, (iterable,), None, None)
-        run = self._run(fn, (iterable,), ordered=ordered, keep_items=True)
+        _check_stream(item_timeout, retries, on_error)
+        if item_timeout is not None and not self._engine.backend.capabilities.times_items:
+            raise UnsupportedParameter(
+                f"item_timeout={item_timeout!r} means nothing to the backend {self.backend!r}, where items run in the "
+                f"calling thread: leave it out, or use 'threads' or 'processes'"
+            )
+        run = self._run(
+            fn, (iterable,), StreamRun, ordered=ordered, limit=item_timeout, retries=retries
+        )
         run.top_up()
-        results = outcomes(run)
+        results = outcomes(run, raising=on_error == "raise")
         run.handed_out(results)
         return results
 
@@ -347,6 +378,23 @@ def _check_map(
             )
     if iterables:
         check_arity(fn, len(iterables))
+
+
+def _check_stream(item_timeout: object, retries: object, on_error: object) -> None:
+    if item_timeout is not None:
+        if not isinstance(item_timeout, int | float) or isinstance(item_timeout, bool):
+            raise TaskTypeError(f"item_timeout must be a number of seconds or None, got {item_timeout!r}")
+        if not 0 < item_timeout < float("inf"):
+            raise BadInput(
+                f"item_timeout must be a finite number of seconds greater than 0, got {item_timeout!r}: "
+                f"leave it out for no limit"
+            )
+    if isinstance(retries, bool) or not isinstance(retries, int):
+        raise TaskTypeError(f"retries must be a whole number, got {retries!r}")
+    if retries < 0:
+        raise BadInput(f"retries must be at least 0, got {retries}")
+    if on_error not in ("yield", "raise"):
+        raise BadInput(f"on_error must be 'yield' or 'raise', got {on_error!r}")
 
 
 # --- the one-liner ---------------------------------------------------------------------------------------------

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from okazja._engine import Run
+from okazja._engine import Run, StreamRun
+from okazja._engine.stream_chunk import StreamChunk
 
 __all__ = ["Outcome", "outcomes", "values"]
 
@@ -18,8 +19,10 @@ R = TypeVar("R")
 class Outcome(Generic[T, R]):
     """What came of one item of a stream.
 
-    ``seconds`` is the time that its call took in the worker; items that travelled in one chunk share
-    the chunk's time evenly. ``worker`` is the number of the worker, -1 where calls are not placed.
+    ``value``: what it returned, None where it failed; ``error``: why it failed, with the traceback in the worker as its
+    ``__cause__``, None where it succeeded. ``attempts``: how often it began; 0 where it never did, because it can't be
+    pickled for instance. ``seconds``: that its last attempt took in the worker. ``worker``: the number of the worker,
+    -1 where it never began.
     """
 
     index: int
@@ -60,12 +63,26 @@ def values(run: Run, deadline: float | None) -> Iterator[Any]:
                 yield values.pop()  # no reference is kept to what the caller has
 
 
-def outcomes(run: Run) -> Iterator[Outcome[Any, Any]]:
-    """An outcome for every item."""
+def outcomes(run: StreamRun, *, raising: bool) -> Iterator[Outcome[Any, Any]]:
+    """An outcome for every item; with ``raising`` the first that failed ends them with its error."""
     for chunk in run.chunks(None):
-        items, values = chunk.items or [], chunk.values
-        seconds = chunk.seconds / chunk.size
-        for position in range(chunk.size):
-            error = chunk.errors.get(position)
-            value = values[position] if values is not None and error is None else None
-            yield Outcome(chunk.base + position, items[position], value, error, 1, seconds, chunk.worker)
+        assert isinstance(chunk, StreamChunk)
+        base, items, times, workers = chunk.base, chunk.items, chunk.times, chunk.workers
+        values, errors, extra = chunk.values or (), chunk.errors, chunk.extra
+        for position in chunk.positions:
+            error = errors.get(position) if errors else None
+            if error is not None and raising:
+                try:
+                    raise error
+                finally:
+                    # Break the cycle error → traceback → this frame → error.
+                    error = errors = values = chunk = None  # type: ignore[assignment]
+            yield Outcome(
+                base + position,
+                items[position],
+                values[position] if error is None else None,
+                error,
+                1 + extra.get(position, 0) if extra else 1,
+                times[position] * 1e-9,
+                workers[position],
+            )

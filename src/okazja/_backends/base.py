@@ -23,6 +23,7 @@ class Capabilities:
     places_calls: bool  # it decides itself which worker runs a call
     shares_memory: bool  # calls and results are not pickled
     can_kill: bool  # a running call can be ended by force
+    times_items: bool  # an item that takes too long can be ended, or at least given up
     parameters: frozenset[str] = frozenset()  # parameters of Executor that it honours beyond the common ones
 
 
@@ -60,8 +61,11 @@ class Backend(Protocol):
         thought to keep it busy. A request may get lost: it is repeated until the worker answers.
         """
 
-    def interrupt(self, port: Port, running: int) -> None:
-        """Have the running call end with an exception, where calls are placed."""
+    def interrupt(self, port: Port, running: int, item: int | None = None) -> None:
+        """Have the running call end with an exception, where calls are placed; of a stream's chunk, one item alone."""
+
+    def wake(self) -> None:
+        """Call ``deliver`` soon, where calls are placed: the time at which to call it has changed."""
 
     def drop(self) -> list[Call]:
         """Give up calls that have not begun, where the backend places calls itself."""

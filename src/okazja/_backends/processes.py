@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
 from signal import SIGTERM
+from time import monotonic_ns
 from typing import Any
 
 from okazja._backends.base import Capabilities, Deliver, Spec
@@ -26,7 +27,7 @@ from okazja._core.messages import (
     Reply,
     StartFailed,
 )
-from okazja._transport.board import CALL, COMMAND, PID, TARGET
+from okazja._transport.board import CALL, COMMAND, PID, TARGET, TARGET_ITEM
 from okazja._transport.channel import Channel
 from okazja._transport.codec import decode_error
 from okazja._worker.cpus import share_of_cpus
@@ -48,6 +49,7 @@ class ProcessBackend:
         places_calls=False,
         shares_memory=False,
         can_kill=True,
+        times_items=True,
         parameters=frozenset({"mp_context", "max_tasks_per_child", "context"}),
     )
 
@@ -147,14 +149,21 @@ class ProcessBackend:
             port.send_signal(SIGNAL)
         return numbers
 
-    def interrupt(self, port: Port, running: int) -> None:
+    def interrupt(self, port: Port, running: int, item: int | None = None) -> None:
         """Raise an exception inside the call that a worker runs."""
         assert isinstance(port, WorkerProcess)
         words = self._spec.board.words(port.slot)
         if words[CALL] == running and words[PID] == port.pid:
+            words[TARGET_ITEM] = 0 if item is None else item + 1
             words[TARGET] = running
             words[COMMAND] |= INTERRUPT
             port.send_signal(SIGNAL)
+
+    def wake(self) -> None:
+        """Have the collector deliver, if only the news that there is none."""
+        with self._launching:
+            if not self._released:
+                os.eventfd_write(self._wake, 1)
 
     def drop(self) -> list[Call]:
         """Nothing waits here: calls that were not sent are the scheduler's."""
@@ -311,6 +320,7 @@ class ProcessBackend:
                 mark.call if served else 0,
                 mark.item if served else 0,
                 exited.reason,
+                (monotonic_ns() - mark.started_ns) / 1e9 if served and mark.started_ns else 0.0,
             )
         )
         port.channel.close()

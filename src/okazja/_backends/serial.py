@@ -25,7 +25,7 @@ __all__ = ["SerialBackend", "execute", "initializer_failed"]
 class SerialBackend:
     """No thread, no queue: ``send`` returns when the calls are done."""
 
-    capabilities = Capabilities(places_calls=True, shares_memory=True, can_kill=False)
+    capabilities = Capabilities(places_calls=True, shares_memory=True, can_kill=False, times_items=False)
 
     def open(self, spec: Spec, deliver: Deliver) -> None:
         """The initializer runs with the first call, as it would in a worker."""
@@ -54,6 +54,7 @@ class SerialBackend:
             words[FIRST] = call.base + 1
             words[STARTED] = monotonic_ns()
             words[CALL] = call.id
+            call.slot = 0
             reply = execute(call)
             words[DONE] += 1
             words[CALL], words[FIRST] = outer
@@ -89,8 +90,11 @@ class SerialBackend:
         """Nothing waits."""
         return []
 
-    def interrupt(self, port: Port, running: int) -> None:
+    def interrupt(self, port: Port, running: int, item: int | None = None) -> None:
         """Nothing runs."""
+
+    def wake(self) -> None:
+        """Calls are not placed."""
 
     def drop(self) -> list[Call]:
         """Nothing waits."""

@@ -4,25 +4,50 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from queue import Empty, SimpleQueue
 from time import monotonic, monotonic_ns
 
 from okazja._backends.base import Capabilities, Deliver, Spec
 from okazja._backends.serial import execute, initializer_failed
-from okazja._core.messages import Call, Port
+from okazja._backends.thread_limits import Attempt, ThreadLimits, may_be_daemon
+from okazja._core.messages import Call, Port, Reply
 from okazja._transport.board import CALL, DONE, FIRST, PID, STARTED, TID
 from okazja.errors import ExecutorBroken, ExecutorShutdown
 
 __all__ = ["ThreadBackend"]
 
 
+class _Thread(threading.Thread):
+    """A worker; ``over`` is set when it has ended, or was left behind in a call that nothing can end."""
+
+    def __init__(self, work: Callable[[int], None], slot: int, name: str) -> None:
+        # Those in the middle of a call are waited for at exit, by okazja._engine.lifetime. A daemon, because
+        # the interpreter itself would also wait for those that were left behind.
+        super().__init__(name=name, daemon=may_be_daemon())
+        self._work = work
+        self.slot = slot
+        self.over = threading.Event()
+
+    def run(self) -> None:
+        """Work until there is nothing more to do."""
+        try:
+            self._work(self.slot)
+        finally:
+            del self._work
+            self.over.set()
+
+
 class ThreadBackend:
     """Guarantees: calls begin in the order in which they were sent; a thread that ends has left the queue empty."""
 
     capabilities = Capabilities(
-        places_calls=True, shares_memory=True, can_kill=False, parameters=frozenset({"thread_name_prefix"})
+        places_calls=True,
+        shares_memory=True,
+        can_kill=False,
+        times_items=True,
+        parameters=frozenset({"thread_name_prefix"}),
     )
 
     def open(self, spec: Spec, deliver: Deliver) -> None:
@@ -37,7 +62,8 @@ class ThreadBackend:
         )  # around the queue's end; a finalizer may close in the middle of a send
         self._closed = False
         self._broken: ExecutorBroken | None = None
-        self.threads: set[threading.Thread] = set()
+        self.threads: set[_Thread] = set()
+        self._limits = ThreadLimits(f"okazja-{spec.name}", self._abandon)
         self._ended = 0  # threads that have left the loop
 
     def port(self, slot: int) -> None:
@@ -58,14 +84,25 @@ class ThreadBackend:
 
     def _start_thread(self) -> None:
         with self._starting:
-            slot = len(self.threads)
-            if slot >= self._spec.max_workers:
-                return
-            prefix = self._spec.thread_name_prefix or f"okazja-{self._spec.name}"
-            # Not a daemon: a thread in the middle of a call is waited for at exit.
-            thread = threading.Thread(target=self._work, args=(slot,), name=f"{prefix}_{slot}")
-            thread.start()
-            self.threads.add(thread)
+            if len(self.threads) < self._spec.max_workers:
+                used = {thread.slot for thread in self.threads}
+                slot = next(slot for slot in range(self._spec.max_workers) if slot not in used)
+                prefix = self._spec.thread_name_prefix or f"okazja-{self._spec.name}"
+                thread = _Thread(self._work, slot, f"{prefix}_{slot}")
+                thread.start()
+                self.threads.add(thread)
+
+    def _abandon(self, attempt: Attempt, reply: Reply) -> None:
+        """Leave a thread behind: another takes its place."""
+        thread = attempt.thread
+        assert isinstance(thread, _Thread)
+        with self._starting:
+            self.threads.discard(thread)
+        try:
+            self._start_thread()
+        finally:
+            thread.over.set()
+            self._deliver([(None, [reply])], ())
 
     def _work(self, slot: int) -> None:
         board, words = self._spec.board, self._spec.board.words(slot)
@@ -93,7 +130,12 @@ class ThreadBackend:
                 words[STARTED] = monotonic_ns()
                 words[CALL] = call.id
                 if call.sink._begin():
-                    self._deliver([(None, [execute(call)])], ())
+                    call.slot = slot
+                    reply = execute(call) if call.limit is None else self._limits.run(call)
+                    if reply is None:
+                        return  # left behind: the board, too, is another's now
+                    self._deliver([(None, [reply])], ())
+                    del reply
                 words[DONE] += 1
                 del call  # nothing of it must stay alive while this thread waits
         words[CALL] = words[PID] = 0
@@ -132,8 +174,11 @@ class ThreadBackend:
         """Calls are not placed."""
         return []
 
-    def interrupt(self, port: Port, running: int) -> None:
-        """A thread can't be interrupted."""
+    def interrupt(self, port: Port, running: int, item: int | None = None) -> None:
+        """Calls are not placed; those with a limit are looked after here."""
+
+    def wake(self) -> None:
+        """Calls are not placed."""
 
     def drop(self) -> list[Call]:
         """Take all calls that have not begun."""
@@ -160,12 +205,14 @@ class ThreadBackend:
         with self._sending:  # no call may come to stand behind the end of the queue
             self._closed = True
             self._queue.put(None)
+        self._limits.close()
         if self._ended == len(self.threads):
             self._release()
 
     def inside(self) -> bool:
-        """Whether this thread is a worker."""
-        return threading.current_thread() in self.threads
+        """Whether this thread is a worker, or watches over workers."""
+        thread = threading.current_thread()
+        return thread in self.threads or thread is self._limits.watcher
 
     def _release(self) -> None:
         """The last thread is about to end: let go of what belongs to the user."""
@@ -173,13 +220,25 @@ class ThreadBackend:
         self._spec = replace(self._spec, initializer=None, initargs=())
 
     def join(self, timeout: float | None = None) -> bool:
-        """Wait for the threads, unless this is one of them."""
-        with self._starting:
-            threads = self.threads - {threading.current_thread()}
+        """Wait for the threads, unless this is one of them; not for those that were left behind."""
         end = None if timeout is None else monotonic() + timeout
-        for thread in threads:
-            thread.join(None if end is None else max(end - monotonic(), 0))
-        return not any(thread.is_alive() for thread in threads)
+        joined: set[threading.Thread] = {threading.current_thread()}
+        while threads := self._others(joined):
+            for thread in threads:
+                left = None if end is None else max(end - monotonic(), 0)
+                if not thread.over.wait(left):
+                    return False
+                if thread in self.threads:
+                    thread.join(left)
+            joined |= threads
+        watcher = self._limits.watcher
+        if watcher is not None and not self.inside():
+            watcher.join()
+        return True
+
+    def _others(self, joined: set[threading.Thread]) -> set[_Thread]:
+        with self._starting:
+            return self.threads - joined
 
     def after_fork(self) -> None:
         """In a child of a fork: the threads are not there."""

@@ -24,8 +24,9 @@ __all__ = [
 ]
 
 # What came of a call, a plain tuple because there are so many of them:
-# (id of the call, form, body, seconds that it took, first item not run[, errors by item]).
-# ``form`` says how ``body`` is to be read (see okazja._transport.codec); errors stand in replies to chunks.
+# (id of the call, form, body, seconds that it took, first item not run[, errors by item[, times, interrupted]]).
+# ``form`` says how ``body`` is to be read (see okazja._transport.codec). Errors stand in replies to chunks, the last
+# two in those of a stream: the ns that each item took, and where those stood that were interrupted, as text by item.
 Reply = tuple[Any, ...]
 
 
@@ -109,7 +110,21 @@ class Call:
     only ``lo`` and ``hi`` change.
     """
 
-    __slots__ = ("base", "context", "fn", "hi", "id", "kind", "lo", "payload", "sink", "slot")
+    __slots__ = (
+        "base",
+        "context",
+        "fn",
+        "hi",
+        "id",
+        "kind",
+        "limit",
+        "lo",
+        "payload",
+        "sink",
+        "slot",
+        "spent",
+        "urgent",
+    )
 
     def __init__(
         self, number: int, fn: Function, kind: int, payload: Any, sink: Sink, lo: int = 0, hi: int = 1
@@ -124,6 +139,9 @@ class Call:
         self.base = -1  # index in the input of the chunk's first item; -1: a submitted call
         self.slot = -1  # the worker that holds it; -1: none
         self.context: Any = None  # contextvars: a Context in shared memory, pickled values otherwise
+        self.limit: float | None = None  # seconds that each of its items may take
+        self.spent = 0.0  # seconds that its item had run when it was ended with its worker
+        self.urgent = False  # goes ahead of what waits
 
     @property
     def items(self) -> int:
@@ -135,6 +153,7 @@ class Call:
         call = Call(number, self.fn, self.kind, self.payload, self.sink, lo, hi)
         call.base = self.base
         call.context = self.context
+        call.limit = self.limit
         return call
 
 
@@ -169,10 +188,17 @@ class Died:
     ``call`` and ``item`` are its last mark on the board, ``call`` 0 where it ran nothing.
     """
 
-    __slots__ = ("call", "exitcode", "item", "pid", "port", "reason")
+    __slots__ = ("call", "exitcode", "item", "pid", "port", "reason", "seconds")
 
     def __init__(
-        self, port: Port, pid: int, exitcode: int | None, call: int, item: int, reason: str = ""
+        self,
+        port: Port,
+        pid: int,
+        exitcode: int | None,
+        call: int,
+        item: int,
+        reason: str = "",
+        seconds: float = 0.0,
     ) -> None:
         self.port = port
         self.pid = pid
@@ -180,6 +206,7 @@ class Died:
         self.call = call
         self.item = item
         self.reason = reason  # why it could not be started, where that is known
+        self.seconds = seconds  # that the item had run
 
 
 class StartFailed:

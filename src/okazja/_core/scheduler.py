@@ -48,7 +48,7 @@ class Scheduler:
     """Calls wait in a backlog; each worker holds as many as its credit allows.
 
     Guarantees: a call is held by one worker at most; calls leave the backlog in the order in which
-    they came, those of dead workers first; a call that a worker has begun is never given to another.
+    they came, those of dead workers and urgent ones first; a call that a worker has begun is never given to another.
     """
 
     def __init__(self, max_workers: int, max_items: int | None = None) -> None:
@@ -77,7 +77,10 @@ class Scheduler:
                 self._cut_to_life(self.workers[slot], call)
                 self._give(self.workers[slot], call)
                 return slot
-        self.backlog.append(call)
+        if call.urgent:
+            self.backlog.appendleft(call)
+        else:
+            self.backlog.append(call)
         return None
 
     def _place(self, call: Call) -> int | None:

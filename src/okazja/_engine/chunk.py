@@ -23,32 +23,17 @@ class Owner(Protocol):
 class Chunk:
     """Consecutive items of the input; the sink of the calls that they travel in."""
 
-    __slots__ = (
-        "base",
-        "bytes",
-        "errors",
-        "items",
-        "left",
-        "run",
-        "seconds",
-        "sent",
-        "size",
-        "values",
-        "worker",
-    )
+    __slots__ = ("base", "bytes", "errors", "left", "run", "sent", "size", "values")
 
-    def __init__(self, run: Owner, base: int, size: int, items: list[Any] | None) -> None:
+    def __init__(self, run: Owner, base: int, size: int) -> None:
         self.run = run
         self.base = base  # index of the first item
         self.size = size
         self.left = size  # items without an outcome
-        self.items = items  # kept where outcomes are asked for
         self.values: list[Any] | None = None
         self.errors: dict[int, BaseException] = {}  # by position
         self.sent = 0  # bytes of the arguments
         self.bytes = 0  # of arguments and results
-        self.seconds = 0.0
-        self.worker = -1
 
     def _begin(self) -> bool:
         if self.run.closed:
@@ -57,7 +42,12 @@ class Chunk:
         return True
 
     def _settle(self, call: Call, reply: Reply) -> None:
-        form, body, seconds = reply[1], reply[2], reply[3]
+        self._read(call, reply)
+        self.run.arrived(self, call.items, reply[3])
+
+    def _read(self, call: Call, reply: Reply) -> None:
+        """Take values and errors of a reply."""
+        form, body = reply[1], reply[2]
         lo, hi = call.lo, call.hi
         if form == codec.VALUE:
             self.values = [body]
@@ -70,8 +60,6 @@ class Chunk:
             self._take(form, body, lo, hi)
             for position, problem in reply[5].items():
                 self.errors[position] = codec.decode_error(problem)
-        self.worker = call.slot
-        self.run.arrived(self, hi - lo, seconds)
 
     def _take(self, form: int, body: Any, lo: int, hi: int) -> None:
         errors: dict[int, BaseException] = {}
@@ -92,6 +80,11 @@ class Chunk:
     def _fail(self, call: Call, error: BaseException, item: int | None = None) -> None:
         self.errors.update(dict.fromkeys(range(call.lo, call.hi), error))
         self.run.arrived(self, call.items, 0.0)
+
+    def _never(self, errors: dict[int, BaseException]) -> None:
+        """Items that can't travel."""
+        self.errors.update(errors)
+        self.run.arrived(self, len(errors), 0.0)
 
     def _drop(self, call: Call) -> None:
         self._fail(call, CancelledError())

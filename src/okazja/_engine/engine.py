@@ -38,6 +38,8 @@ from okazja._core.scheduler import Scheduler
 from okazja._engine import lifetime
 from okazja._engine.deaths import backend_failed, fresh, start_failed, worker_died, workers_die_at_start
 from okazja._engine.future import Future
+from okazja._engine.limits import Due, Limits
+from okazja._engine.retrying import Retrying
 from okazja._transport.board import Board
 from okazja._transport.codec import FunctionTable
 from okazja.errors import ExecutorBroken, ExecutorShutdown
@@ -73,6 +75,7 @@ class _News:
     sends: list[tuple[Port, Sequence[Call]]] = field(default_factory=list)
     retiring: list[Port] = field(default_factory=list)
     stuck: list[int] = field(default_factory=list)
+    due: list[Due] = field(default_factory=list)
     pause: float | None = None  # seconds until something is due
     settled: list[tuple[Call, Reply]] = field(default_factory=list)
     failed: list[tuple[Call, BaseException]] = field(default_factory=list)
@@ -105,6 +108,8 @@ class Engine:
         self._places = not backend.capabilities.places_calls
         self._lock = threading.RLock()
         self._scheduler = Scheduler(max_workers, max_items)
+        self._limits = Limits(backend, self.board, self._scheduler)
+        self.retrying = Retrying()
         self._ports: list[Port | None] = [None] * max_workers
         self._closing = False  # told to close when nothing is pending
         self.closed = False  # the backend was told
@@ -144,6 +149,7 @@ class Engine:
             finally:
                 del call  # see serial.execute
             return
+        sooner = False
         with self._lock:
             if self.broken is not None or self.closed:
                 refused = self.broken or ExecutorShutdown("the executor was shut down meanwhile")
@@ -157,11 +163,15 @@ class Engine:
                 if self._scheduler.backlog:  # of a chunk, the items that this worker may not run any more
                     sends += self._scheduler.top_up()
                 ported = self._with_ports(sends)
+                if call.limit is not None:
+                    sooner = self._limits.expect((call,), monotonic())
         if refused is not None:
             call.sink._fail(call, refused)
             return
         for port, calls in ported:
             self._send(port, calls)
+        if sooner:
+            self.backend.wake()
 
     def _with_ports(self, sends: Sequence[tuple[int, Sequence[Call]]]) -> list[tuple[Port, Sequence[Call]]]:
         """Where to send what. If no new port can be made (out of descriptors) the executor is broken off."""
@@ -214,7 +224,15 @@ class Engine:
             if news.broken is None:
                 news.sends = self._with_ports(self._scheduler.top_up())
             news.retiring = [port for slot in self._scheduler.retiring() if (port := self._ports[slot])]
-            news.stuck, news.pause = self._scheduler.stuck(monotonic())
+            now = monotonic()
+            news.stuck, news.pause = self._scheduler.stuck(now)
+            for _, calls in news.sends:
+                self._limits.expect(calls, now)
+            news.due, pause = self._limits.look(self._ports, now)
+        if pause is not None:
+            news.pause = pause if news.pause is None else min(pause, news.pause)
+            if not self.backend.inside():  # whoever this is, it is not who will wait for so long
+                self.backend.wake()
         return self._carry_out(news)
 
     def _pass_on(self, replies: Sequence[tuple[Port | None, Sequence[Reply]]]) -> None:
@@ -232,6 +250,7 @@ class Engine:
         """What follows from a delivery. Returns when to deliver again, in seconds."""
         for port, calls in news.sends:  # first of all, have the workers busy
             self._send(port, calls)
+        self._limits.carry_out(news.due)
         for port in news.retiring:
             self.backend.end_worker(port)
         self._settle(news)
@@ -289,10 +308,19 @@ class Engine:
 
     def _bury(self, death: Died, failed: list[tuple[Call, BaseException]]) -> BaseException | None:
         """A worker has died: blame one item, keep the others. Returns why the executor is broken, if it is."""
-        self._ports[death.port.slot] = None
-        verdict = self._scheduler.died(death.port.slot, death.call, death.item)
-        if verdict.guilty is not None:
-            failed.append((verdict.guilty, worker_died(death, verdict.guilty, self._killed)))
+        slot = death.port.slot
+        self._ports[slot] = None
+        timed_out, innocent = self._limits.buried(death)
+        call = self._scheduler.workers[slot].held.get(death.call)
+        lost = getattr(call.sink, "_lost", None) if call is not None else None
+        innocent = innocent and lost is not None  # a submitted call that began never begins again
+        if call is not None and lost is not None:
+            lost(call, death.item + innocent)
+        verdict = self._scheduler.died(slot, 0 if innocent else death.call, death.item)
+        guilty = verdict.guilty
+        if guilty is not None:
+            guilty.slot, guilty.spent = slot, death.seconds
+            failed.append((guilty, timed_out or worker_died(death, guilty, self._killed)))
         return workers_die_at_start(death) if verdict.broken and not self.closed else None
 
     def _hush(self, call: Call) -> None:
@@ -359,6 +387,8 @@ class Engine:
                 run.abandon()
             else:
                 run.finish(wait=wait)
+        if cancel_futures:
+            self.retrying.give_up()
         self._closing = True
         self._close_if_done()
         if wait:
@@ -454,7 +484,7 @@ class Engine:
     def _close_if_done(self) -> None:
         if self._closing and not self.closed:
             with self._lock:
-                done = not self._scheduler.pending
+                done = not self._scheduler.pending and not self.retrying.unsettled()
             if done:
                 self._close(None)
 

@@ -48,7 +48,6 @@ class Run:
         chunksize: int | None = None,
         buffersize: int | None = None,
         ordered: bool = True,
-        keep_items: bool = False,
         context_vars: tuple[Any, ...] = (),
     ) -> None:
         self._engine = engine
@@ -58,7 +57,6 @@ class Run:
         self._chunksize = 1 if engine.shares_memory else chunksize
         self.buffersize = buffersize
         self._ordered = ordered
-        self._keep_items = keep_items
         # Re-entrant, because the iterator may be finalized, and so closed, anywhere.
         self._changed = threading.Condition(threading.RLock())
         self._chunks: deque[Chunk] = deque()  # drawn and not handed over; unordered: those that are done
@@ -145,7 +143,7 @@ class Run:
         if self._remaining is not None:
             self._remaining = max(self._remaining - len(items), 0)
         self._last = len(items)
-        chunk = Chunk(self, self._drawn, len(items), items if self._keep_items else None)
+        chunk = self._chunk(self._drawn, items)
         self._drawn += len(items)
         with self._changed:
             self._pending += 1
@@ -170,10 +168,7 @@ class Run:
         engine = self._engine
         if engine.shares_memory:
             args = items[0] if self._star else (items[0],)
-            call = Call(engine.number_call(), self._fn, codec.ARGS, (args, {}), chunk)
-            call.context = self._context.copy()
-            call.base = chunk.base
-            engine.dispatch(call)
+            engine.dispatch(self._call(codec.ARGS, (args, {}), chunk, 0, 1))
             return
         kind, payload, errors = codec.encode_items(items, self._star)
         chunk.bytes = chunk.sent = len(payload)
@@ -182,14 +177,21 @@ class Run:
         lo = 0
         for bad in [*errors, len(items)]:
             if lo < bad:
-                call = Call(engine.number_call(), self._fn, kind, payload, chunk, lo, bad)
-                call.context = self._context
-                call.base = chunk.base
-                engine.dispatch(call)
+                engine.dispatch(self._call(kind, payload, chunk, lo, bad))
             lo = bad + 1
         if errors:
-            chunk.errors.update(errors)
-            self.arrived(chunk, len(errors), 0.0)
+            chunk._never(errors)
+
+    def _chunk(self, base: int, items: list[Any]) -> Chunk:
+        """The chunk for the items that are drawn next."""
+        return Chunk(self, base, len(items))
+
+    def _call(self, kind: int, payload: Any, chunk: Chunk, lo: int, hi: int) -> Call:
+        """A call for items of a chunk."""
+        call = Call(self._engine.number_call(), self._fn, kind, payload, chunk, lo, hi)
+        call.context = self._context.copy() if self._engine.shares_memory else self._context
+        call.base = chunk.base
+        return call
 
     # --- results ----------------------------------------------------------------------------------------
 
@@ -197,20 +199,13 @@ class Run:
         """Items of a chunk have their outcomes."""
         with self._changed:
             chunk.left -= items
-            chunk.seconds += seconds
             if seconds:
                 self._pace.measured(seconds, items)
             if chunk.left:
                 return
             self._pending -= 1
             self._held_bytes += chunk.bytes - chunk.sent
-            if not self._ordered:
-                self._chunks.append(chunk)
-            if (
-                not self._ordered
-                or self._pending <= self._high // 2
-                or (self._chunks and self._chunks[0] is chunk)
-            ):
+            if self._pending <= self._high // 2 or (self._chunks and self._chunks[0] is chunk):
                 self._changed.notify_all()
 
     def chunks(self, deadline: float | None) -> Iterator[Chunk]:

@@ -20,7 +20,7 @@ import struct
 import sys
 from dataclasses import dataclass
 
-__all__ = ["CALL", "COMMAND", "DONE", "FIRST", "ITEM", "PID", "STARTED", "TARGET", "TID", "Board", "Mark"]
+__all__ = ["CALL", "COMMAND", "DONE", "FIRST", "ITEM", "PID", "STARTED", "TARGET", "TARGET_ITEM", "TID", "Board", "Mark"]
 
 MAGIC = b"OKAZJA01"
 HEADER = struct.Struct("<8sQQQ32s64s")
@@ -32,11 +32,12 @@ PID = 0  # process that runs this worker; 0: none yet
 TID = 1  # native id of the worker's thread
 CALL = 2  # number of the call that runs; 0: idle
 ITEM = 3  # position, inside that call's chunk, of the item that runs
-STARTED = 4  # CLOCK_MONOTONIC at which the call began, ns
+STARTED = 4  # CLOCK_MONOTONIC at which the call began, in a stream the item, ns; 0: none has begun
 DONE = 5  # items finished so far
 COMMAND = 6  # what the parent asks for, see okazja._worker.loop
 TARGET = 7  # the call the command is about
 FIRST = 8  # index in the input of its chunk's first item, plus 1; 0: a submitted call
+TARGET_ITEM = 9  # the item that is to be interrupted, by its position plus 1; 0: whichever runs
 
 
 @dataclass(frozen=True, slots=True)

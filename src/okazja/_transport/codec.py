@@ -26,6 +26,7 @@ __all__ = [
     "PLAIN",
     "RAISED",
     "STAR",
+    "TIMED",
     "VALUE",
     "FunctionTable",
     "decode_error",
@@ -47,6 +48,7 @@ ARGS = 0  # one call: a tuple of plain positional arguments
 PICKLED = 1  # one call: pickled (args, kwargs); items: each pickled on its own
 ITEMS = 2  # a chunk of items
 STAR = 4  # each item is a tuple of arguments
+TIMED = 8  # each item is timed, and can be interrupted by itself
 
 # Forms of a reply's body: 0 plain, PICKLED, or
 ERROR = 2  # (pickled exception, traceback as text)

@@ -5,7 +5,9 @@ comes first, so that a call that kills the process while it is being loaded is k
 one. A reply is written before the next call begins, so that a result, once there, can't be lost.
 
 The parent can ask for two things while a call runs, by setting COMMAND on the board and sending
-SIGNAL: to hand back what was not started, and to interrupt the call.
+SIGNAL: to hand back what was not started, and to interrupt the call. For the latter TARGET names the call
+and TARGET_ITEM, in streams, the item; both are compared here, in the thread that runs the item, so that no
+other can be hit.
 """
 
 from __future__ import annotations
@@ -16,16 +18,30 @@ import marshal
 import os
 import signal
 import threading
+import traceback
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from time import monotonic_ns, perf_counter
-from types import CoroutineType
+from types import CoroutineType, FrameType
 from typing import Any
 
 from okazja._transport import codec, pickling
-from okazja._transport.board import CALL, COMMAND, DONE, FIRST, ITEM, PID, STARTED, TARGET, TID, Board
+from okazja._transport.board import (
+    CALL,
+    COMMAND,
+    DONE,
+    FIRST,
+    ITEM,
+    PID,
+    STARTED,
+    TARGET,
+    TARGET_ITEM,
+    TID,
+    Board,
+)
 from okazja._transport.channel import DEFINE, WorkerEnd
+from okazja._worker.interrupt import Interrupted
 from okazja._worker.task import checked, name_of
 from okazja.errors import TaskTypeError
 
@@ -40,10 +56,6 @@ READY, FAILED, BACK = "ready", "failed", "back"
 FUNCTIONS = 64  # loaded functions kept at most, the oldest is dropped
 
 
-class Interrupted(BaseException):
-    """Raised inside a task that its parent wants to stop."""
-
-
 class Worker:
     """One worker process, from its first packet to its last."""
 
@@ -56,6 +68,9 @@ class Worker:
         self._rest: Iterator[tuple[int, Any]] | None = None  # items not started of the running chunk
         self._loading = False  # the running chunk's items are not there yet
         self._number = 0  # the running call
+        self._item = -1  # the running item of a stream's chunk; -1: none, so nothing to interrupt
+        self._times: list[int] = []  # ns that each item of a stream's chunk took so far
+        self._interrupted: dict[int, str] = {}  # where it stood, by item of a stream's chunk
         self._in_task = False  # the main thread is in a task, so a signal handler may reply
         self._asked = False  # to hand back, at the next chance
         self._forked = False  # this is a child that a task forked
@@ -106,7 +121,7 @@ class Worker:
         words = self._words
         words[ITEM] = lo
         words[FIRST] = base + 1
-        words[STARTED] = monotonic_ns()
+        words[STARTED] = 0 if kind & codec.TIMED else monotonic_ns()  # 0: the function is being loaded
         words[CALL] = self._number = number
         reply = self._chunk(*entry[:7]) if kind & codec.ITEMS else self._single(*entry[:7])
         if self._forked:
@@ -139,9 +154,11 @@ class Worker:
         self, number: int, function: Any, kind: int, payload: bytes, lo: int, hi: int, context: bytes | None
     ) -> tuple[Any, ...]:
         start = perf_counter()
-        words = self._words
         errors: dict[int, tuple[bytes, str]] = {}
         values: list[Any] = []
+        timed = kind & codec.TIMED
+        run_items = self._run_timed if timed else self._run_items
+        self._times, self._interrupted = [], {}
         self._loading = True
         try:
             self._enter_task()
@@ -152,12 +169,12 @@ class Worker:
             self._loading = False
             if self._asked:
                 self._hand_back()
-            while self._run_items(fn, rest, kind, values, lo, errors):
+            while run_items(fn, rest, kind, values, lo, errors):
                 pass
             unsent: dict[int, BaseException] = {}
             if CoroutineType in set(map(type, values)):
                 _refuse_coroutines(values, unsent)
-            mark = functools.partial(_mark_item, words, lo)
+            mark = functools.partial(_mark_timed if timed else _mark_item, self._words, lo)
             form, body, unpicklable = codec.encode_values(values, mark)
             self._in_task = False
             for position, problem in (unpicklable | unsent).items():
@@ -170,7 +187,10 @@ class Worker:
         self._loading = False
         done = min(lo + len(values), hi) if form != codec.ERROR else hi
         self._words[DONE] += done - lo
-        return number, form, body, perf_counter() - start, done, errors
+        if not timed:
+            return number, form, body, perf_counter() - start, done, errors
+        self._words[STARTED] = 0  # no item runs while the reply is written
+        return number, form, body, perf_counter() - start, done, errors, self._times, self._interrupted
 
     def _run_items(
         self,
@@ -198,6 +218,38 @@ class Worker:
             return True
         return False
 
+    def _run_timed(
+        self,
+        fn: Callable[..., Any],
+        rest: Iterator[tuple[int, Any]],
+        kind: int,
+        values: list[Any],
+        lo: int,
+        errors: dict[int, tuple[bytes, str]],
+    ) -> bool:
+        """As ``_run_items``, with the time of each item, any of which can be interrupted without harm to others."""
+        words, append, times = self._words, values.append, self._times
+        star, pickled = kind & codec.STAR, kind & codec.PICKLED
+        try:
+            for position, item in rest:
+                words[STARTED] = start = monotonic_ns()  # before ITEM: no item is seen with an older start
+                words[ITEM] = self._item = position
+                if pickled:
+                    item = pickling.loads(item)
+                append(fn(*item) if star else fn(item))
+                self._item = -1
+                times.append(monotonic_ns() - start)
+        except BaseException as error:
+            position, self._item = self._item, -1  # no call before this, so no signal handler either
+            if position < 0:
+                raise
+            errors[position] = codec.encode_error(error, skip=1)
+            del values[position - lo :]  # the interrupt may have come right after the end of the item
+            append(None)
+            times.append(monotonic_ns() - start)
+            return True
+        return False
+
     def _load(self, function: Any) -> Callable[..., Any]:
         """The callable that an entry names: a reference, a token, or (pickled, name)."""
         if type(function) is bytes:
@@ -217,7 +269,7 @@ class Worker:
 
     # --- requests of the parent -------------------------------------------------------------------------
 
-    def _on_signal(self, *_: object) -> None:
+    def _on_signal(self, _: int, frame: FrameType | None) -> None:
         words = self._words
         command, words[COMMAND] = words[COMMAND], 0
         if command & HAND_BACK:
@@ -225,8 +277,25 @@ class Worker:
                 self._hand_back()  # the loop is inside a task, not in the middle of a reply
             else:
                 self._asked = True
-        if command & INTERRUPT and self._in_task and words[TARGET] == self._number:
-            raise Interrupted
+        if self._in_task and words[TARGET] == self._number:
+            self._interrupt(command, words[TARGET_ITEM], frame)
+
+    def _interrupt(self, command: int, target: int, frame: FrameType | None) -> None:
+        """Raise in the running task, if it is what the parent means.
+
+        An item that is named needs no command: nobody but the parent writes its name, so it can't get lost.
+        What comes after such an item goes back, so that the outcomes so far are not kept waiting for it.
+        """
+        if not target:
+            if command & INTERRUPT:
+                raise Interrupted
+        elif self._item == target - 1 and self._item not in self._interrupted:
+            self._interrupted[self._item] = ""
+            try:
+                self._interrupted[self._item] = _where(frame)
+                self._hand_back()
+            finally:
+                raise Interrupted
 
     def _enter_task(self) -> None:
         """From here on a signal handler may reply. What was asked for a moment before is done now."""
@@ -259,6 +328,19 @@ class Worker:
 
 def _mark_item(words: memoryview, lo: int, position: int) -> None:
     words[ITEM] = lo + position
+
+
+def _mark_timed(words: memoryview, lo: int, position: int) -> None:
+    """The time to pickle a result counts as a time of its own."""
+    words[STARTED] = monotonic_ns()
+    words[ITEM] = lo + position
+
+
+def _where(frame: FrameType | None) -> str:
+    """Where a task stands, without the frames of the worker below it."""
+    inner = takewhile(lambda pair: pair[0].f_code.co_filename != __file__, traceback.walk_stack(frame))
+    lines = traceback.StackSummary.extract(inner).format()
+    return "".join(["Traceback (most recent call last):\n", *reversed(lines), "Interrupted"])
 
 
 def _refuse_coroutines(values: list[Any], errors: dict[int, BaseException]) -> None:

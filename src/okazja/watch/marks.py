@@ -81,7 +81,8 @@ def _work(board: Board, mark: Mark, now: int) -> Work:
         call=mark.call,
         item=mark.index if busy else None,
         # A mark is read word by word while its worker goes on, so it may be newer than `now`.
-        seconds=max(0, now - mark.started_ns) / 1e9 if busy else None,
+        # 0: nothing of the call has begun.
+        seconds=max(0, now - (mark.started_ns or now)) / 1e9 if busy else None,
         done=mark.done,
     )
 

@@ -1,0 +1,80 @@
+"""When an item has run for too long, and what to do about it: interrupt it first, then end its worker.
+
+Pure: the clock is passed in. Times are seconds of one clock, whichever it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from enum import Enum
+
+__all__ = ["GRACE", "LONGEST_PAUSE", "Step", "Timeouts", "timeout_error"]
+
+GRACE = 1.0  # seconds for an interrupted item to end by itself
+LONGEST_PAUSE = 3600.0  # seconds between two looks, at most: waiting calls take no arbitrarily large number
+
+
+class Step(Enum):
+    """What is to be done about a worker."""
+
+    WAIT = "wait"
+    INTERRUPT = "interrupt"
+    GIVE_UP = "give up"
+
+
+@dataclass(slots=True)
+class _Overdue:
+    item: Hashable
+    until: float  # when it is given up
+    given_up: bool = False
+
+
+class Timeouts:
+    """The items that are overdue, by worker.
+
+    Guarantees: an item is interrupted at most once, not before its limit, and given up at most once, not
+    before ``grace`` seconds more. Who looks again when told to finds each item on the moment it is due.
+    """
+
+    def __init__(self, grace: float = GRACE) -> None:
+        self._grace = grace
+        self._overdue: dict[Hashable, _Overdue] = {}  # by worker
+
+    def look(
+        self, worker: Hashable, item: Hashable | None, started: float, limit: float, now: float
+    ) -> tuple[Step, float]:
+        """What to do about a worker, and in how many seconds at the latest to look at it again.
+
+        item: that it runs since ``started``; None where it has begun none, or one without a limit.
+        limit: seconds that the item may take, or any other that this worker may begin.
+        """
+        overdue = self._overdue.get(worker)
+        if overdue is not None and overdue.item != item:
+            del self._overdue[worker]
+            overdue = None
+        if overdue is not None:
+            return self._look_again(overdue, now)
+        left = limit if item is None else started + limit - now
+        if left > 0:
+            return Step.WAIT, min(left, LONGEST_PAUSE)
+        self._overdue[worker] = _Overdue(item, now + self._grace)
+        return Step.INTERRUPT, self._grace
+
+    def _look_again(self, overdue: _Overdue, now: float) -> tuple[Step, float]:
+        if overdue.given_up:
+            return Step.WAIT, LONGEST_PAUSE
+        if now < overdue.until:
+            return Step.WAIT, overdue.until - now
+        overdue.given_up = True
+        return Step.GIVE_UP, LONGEST_PAUSE
+
+    def gone(self, worker: Hashable) -> tuple[Hashable, bool] | None:
+        """The worker is no more, or idle: the item that was overdue there, if any, and whether it was given up."""
+        overdue = self._overdue.pop(worker, None)
+        return None if overdue is None else (overdue.item, overdue.given_up)
+
+
+def timeout_error(name: str, limit: float, what_was_done: str) -> TimeoutError:
+    """The error of an item of the function ``name`` that took longer than ``limit`` seconds."""
+    return TimeoutError(f"{name} took longer than item_timeout={limit:g} s and {what_was_done}")
