@@ -41,20 +41,25 @@ class Ledger:
         self.strikes_needed = 0  # deeds of the vandal that this takes
         self.lost = 0
         self.doubled = 0
+        self.kinds: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
         self.complaints: list[str] = []
         self.wrong = 0
 
     def report(self, run: Pass, item: Item, value: Any, error: BaseException | None, attempts: int = 1) -> None:
         """What came of an item."""
-        sabotage, self._sabotage = self._sabotage, ""
-        if sabotage == "lose":
-            return
-        run.reported[item.number] += 2 if sabotage == "double" else 1
-        right = fits(item, value, error) and sabotage != "falsify"
+        right = fits(item, value, error)
+        if right and self._sabotage:
+            sabotage, self._sabotage = self._sabotage, ""
+            if sabotage == "lose":
+                return
+            right = sabotage != "falsify"
+            run.reported[item.number] += sabotage == "double"
+        run.reported[item.number] += 1
         struck = not right and error is not None and from_outside(error)
         with self._lock:
             self.items += 1
+            self.kinds[item.kind] += 1
             self.retries += attempts - 1
             if error is not None:
                 self.errors[type(error).__name__] += 1

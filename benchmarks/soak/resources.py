@@ -14,6 +14,7 @@ import psutil
 
 __all__ = ["Resources"]
 
+M_ARENA_MAX = -8  # of glibc's malloc.h
 PATIENCE = 10.0  # seconds that things have to be given back
 RSS_BOUND = 64.0  # MB that the resident set may have grown by: fragments that the allocator can't give back
 
@@ -28,6 +29,11 @@ class Resources:
     threads: int
     processes: int
     memory: float
+
+    @staticmethod
+    def keep_memory_honest() -> None:
+        """Have all threads allocate from one arena, now: glibc gives the ends of others never back."""
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
 
     @classmethod
     def now(cls) -> Resources:

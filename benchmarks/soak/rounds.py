@@ -83,12 +83,14 @@ class Site:
 
 
 def work_until(site: Site, until: float, progress: Callable[[str], None]) -> int:
-    """Rounds of the plans in turn; how many there were. Each plan has its turn at least once, if only for a moment."""
+    """Rounds of the plans in turn, none longer than its share of the time; how many there were. Each plan has its turn."""
+    share = (until - monotonic()) / len(PLANS)
     for number, plan in zip(count(1), cycle(PLANS), strict=False):
+        end = min(until, monotonic() + share)
         progress(f"round {number}, {plan.name}")
         with ThreadPoolExecutor(plan.at_once, thread_name_prefix="site") as threads:
             rngs = [random.Random(f"{site.seed}-{number}-{which}") for which in range(plan.at_once)]
-            for done in [threads.submit(serve, site, plan, f"round {number}", rng, until) for rng in rngs]:
+            for done in [threads.submit(serve, site, plan, f"round {number}", rng, end) for rng in rngs]:
                 done.result()
         if monotonic() > until and number >= len(PLANS):
             return number
@@ -129,19 +131,20 @@ def stream(site: Site, executor: Executor, plan: Plan, name: str, rng: random.Ra
 
 
 def map_beside(ledger: Ledger, executor: Executor, name: str, rng: random.Random, over: threading.Event) -> None:
-    """Maps of innocent items, one after another. The first item that is struck ends its map."""
+    """Maps of innocent items, one after another. One ends at the first item that is struck, or is given up."""
     while not over.is_set():
         notes = Pass(f"{name}, map")
         items = [make_item(number, rng.choice(INNOCENT), rng) for number in range(MAP_ITEMS)]
         results = executor.map(run, items)
         for item in items:
+            if over.is_set():
+                break  # the iterator is dropped, which cancels the rest
             notes.given += 1
             try:
-                value = next(results)
+                ledger.report(notes, item, next(results), None)
             except Exception as error:  # judged by the ledger
                 ledger.report(notes, item, None, error)
                 break
-            ledger.report(notes, item, value, None)
         else:
             if next(results, None) is not None:
                 ledger.complain(f"{notes.name}: more results than items")

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import IO, NoReturn
 
-from benchmarks.soak.items import Item, run
+from benchmarks.soak.items import INNOCENT, make_item, run
 from benchmarks.soak.ledger import SABOTAGE, Ledger
 from benchmarks.soak.resources import Resources
 from benchmarks.soak.rounds import Site, work_until
@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     with os.fdopen(os.dup(1), "w", buffering=1) as out:
         with open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), 1)
+        Resources.keep_memory_honest()
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         faulthandler.dump_traceback_later(options.minutes * 60 + OVERTIME, exit=True)
         status = soak(options, out)
@@ -87,11 +88,13 @@ def soak(options: argparse.Namespace, out: IO[str]) -> int:
 
 def warm_up(workers: int) -> None:
     """Import what is imported once, start what is kept, and let memory grow to what a round needs."""
-    items = [Item(number, "array", bytes(1 << 22)) for number in range(50)]
+    rng = random.Random("warm-up")
+    items = [make_item(number, kind, rng) for kind in INNOCENT for number in range(200)]
     for _ in range(2):
         with Executor("processes", workers) as executor:
             list(executor.map(run, items))
-            list(executor.map(run, [Item(number, "quick") for number in range(10_000)]))
+            for _ in executor.stream(run, items, item_timeout=60.0):
+                pass
 
 
 def reporter(start: float, site: Site, out: IO[str]) -> Callable[[str], None]:
@@ -143,6 +146,7 @@ def figures(
         ("workers stopped, and of these set going again", f"{vandal.stops}, {vandal.continued}"),
         ("inputs that raised and were gone on with", str(len(site.input_failures))),
         ("retries", f"{ledger.retries:,}"),
+        *((f"items: {kind}", f"{number:,}") for kind, number in sorted(ledger.kinds.items())),
         *((f"errors: {name}", f"{number:,}") for name, number in sorted(ledger.errors.items())),
         ("items struck from outside", str(ledger.struck)),
         ("lost", str(ledger.lost)),

@@ -14,8 +14,9 @@ from okazja import Executor
 
 __all__ = ["Vandal"]
 
-PAUSES = (0.02, 0.4)  # seconds between two deeds: at least, at most
+PAUSES = (0.05, 1.0)  # seconds between two deeds: at least, at most; a worker that follows imports NumPy anew
 STOPS = 0.4  # part of the deeds; the rest are kills
+MOST_STOPPED = 1  # of all executors' workers at a time: those that are left have work to do
 STOPPED = (0.01, 4.0)  # seconds after which a stopped worker is set going again, or killed
 GOES_ON = 0.6  # part of the stopped ones that are set going
 
@@ -62,7 +63,7 @@ class Vandal:
             worker = self._aim(executor) if executor is not None else None
             if worker is None:
                 continue
-            if self._rng.random() < STOPS:
+            if len(self._stopped) < MOST_STOPPED and self._rng.random() < STOPS:
                 self._stopped.append((monotonic() + self._rng.uniform(*STOPPED), worker))
                 self.stops += strike(worker, signal.SIGSTOP)
             else:
