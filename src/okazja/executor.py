@@ -27,7 +27,7 @@ from okazja._transport import codec, pickling
 from okazja._worker.cpus import default_workers
 from okazja._worker.task import check_arity, check_task, name_of
 from okazja.errors import BadInput, NotPicklable, TaskTypeError, UnsupportedParameter
-from okazja.stream import Outcome, outcomes, values
+from okazja.stream import Outcome, check_stream, outcomes, values
 
 __all__ = ["Executor", "map"]
 
@@ -173,7 +173,7 @@ class Executor(concurrent.futures.Executor):
         _check_map(fn, iterables, chunksize, buffersize)
         if timeout is not None and not isinstance(timeout, int | float):
             raise TaskTypeError(f"timeout must be a number of seconds or None, got {timeout!r}")
-        run = self._run(fn, iterables, chunksize=chunksize, buffersize=buffersize)
+        run = self._run(Run, fn, iterables, chunksize=chunksize, buffersize=buffersize)
         run.top_up()
         deadline = None if timeout is None else monotonic() + timeout
         results = values(run, deadline)
@@ -182,9 +182,9 @@ class Executor(concurrent.futures.Executor):
 
     def _run(
         self,
+        kind: type[RunT],
         fn: Callable[..., Any],
         iterables: tuple[Iterable[Any], ...],
-        kind: Callable[..., RunT] = Run,
         **options: Any,
     ) -> RunT:
         self._engine.check_open()
@@ -257,15 +257,13 @@ class Executor(concurrent.futures.Executor):
         """
         check_task(fn)
         _check_map(fn, (iterable,), None, None)
-        _check_stream(item_timeout, retries, on_error)
+        check_stream(item_timeout, retries, on_error)
         if item_timeout is not None and not self._engine.backend.capabilities.times_items:
             raise UnsupportedParameter(
                 f"item_timeout={item_timeout!r} means nothing to the backend {self.backend!r}, where items run in the "
                 f"calling thread: leave it out, or use 'threads' or 'processes'"
             )
-        run = self._run(
-            fn, (iterable,), StreamRun, ordered=ordered, limit=item_timeout, retries=retries
-        )
+        run = self._run(StreamRun, fn, (iterable,), ordered=ordered, limit=item_timeout, retries=retries)
         run.top_up()
         results = outcomes(run, raising=on_error == "raise")
         run.handed_out(results)
@@ -378,23 +376,6 @@ def _check_map(
             )
     if iterables:
         check_arity(fn, len(iterables))
-
-
-def _check_stream(item_timeout: object, retries: object, on_error: object) -> None:
-    if item_timeout is not None:
-        if not isinstance(item_timeout, int | float) or isinstance(item_timeout, bool):
-            raise TaskTypeError(f"item_timeout must be a number of seconds or None, got {item_timeout!r}")
-        if not 0 < item_timeout < float("inf"):
-            raise BadInput(
-                f"item_timeout must be a finite number of seconds greater than 0, got {item_timeout!r}: "
-                f"leave it out for no limit"
-            )
-    if isinstance(retries, bool) or not isinstance(retries, int):
-        raise TaskTypeError(f"retries must be a whole number, got {retries!r}")
-    if retries < 0:
-        raise BadInput(f"retries must be at least 0, got {retries}")
-    if on_error not in ("yield", "raise"):
-        raise BadInput(f"on_error must be 'yield' or 'raise', got {on_error!r}")
 
 
 # --- the one-liner ---------------------------------------------------------------------------------------------

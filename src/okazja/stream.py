@@ -8,15 +8,40 @@ from typing import Any, Generic, TypeVar
 
 from okazja._engine import Run, StreamRun
 from okazja._engine.stream_chunk import StreamChunk
+from okazja.errors import BadInput, TaskTypeError
 
-__all__ = ["Outcome", "outcomes", "values"]
+__all__ = ["Outcome", "check_stream", "outcomes", "values"]
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome(Generic[T, R]):
+class _Fields:
+    """Holds what an Outcome shows. Filled in a third of the time that the ``__init__`` of a frozen dataclass takes."""
+
+    __slots__ = ("attempts", "error", "index", "item", "seconds", "value", "worker")
+
+    def __init__(
+        self,
+        index: int,
+        item: Any,
+        value: Any,
+        error: BaseException | None,
+        attempts: int,
+        seconds: float,
+        worker: int,
+    ) -> None:
+        self.index = index
+        self.item = item
+        self.value = value
+        self.error = error
+        self.attempts = attempts
+        self.seconds = seconds
+        self.worker = worker
+
+
+@dataclass(frozen=True)
+class Outcome(_Fields, Generic[T, R]):
     """What came of one item of a stream.
 
     ``value``: what it returned, None where it failed; ``error``: why it failed, with the traceback in the worker as its
@@ -24,6 +49,8 @@ class Outcome(Generic[T, R]):
     pickled for instance. ``seconds``: that its last attempt took in the worker. ``worker``: the number of the worker,
     -1 where it never began.
     """
+
+    __slots__ = ()
 
     index: int
     item: T
@@ -37,6 +64,23 @@ class Outcome(Generic[T, R]):
     def ok(self) -> bool:
         """Whether the item succeeded."""
         return self.error is None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Outcome, (
+            self.index,
+            self.item,
+            self.value,
+            self.error,
+            self.attempts,
+            self.seconds,
+            self.worker,
+        )
+
+
+def _outcome(*fields: Any) -> Outcome[Any, Any]:
+    outcome: Any = _Fields(*fields)
+    outcome.__class__ = Outcome
+    return outcome  # type: ignore[no-any-return]
 
 
 def values(run: Run, deadline: float | None) -> Iterator[Any]:
@@ -77,7 +121,7 @@ def outcomes(run: StreamRun, *, raising: bool) -> Iterator[Outcome[Any, Any]]:
                 finally:
                     # Break the cycle error → traceback → this frame → error.
                     error = errors = values = chunk = None  # type: ignore[assignment]
-            yield Outcome(
+            yield _outcome(
                 base + position,
                 items[position],
                 values[position] if error is None else None,
@@ -86,3 +130,21 @@ def outcomes(run: StreamRun, *, raising: bool) -> Iterator[Outcome[Any, Any]]:
                 times[position] * 1e-9,
                 workers[position],
             )
+
+
+def check_stream(item_timeout: object, retries: object, on_error: object) -> None:
+    """Raise TaskTypeError or BadInput for what makes no sense as a parameter of a stream."""
+    if item_timeout is not None:
+        if not isinstance(item_timeout, int | float) or isinstance(item_timeout, bool):
+            raise TaskTypeError(f"item_timeout must be a number of seconds or None, got {item_timeout!r}")
+        if not 0 < item_timeout < float("inf"):
+            raise BadInput(
+                f"item_timeout must be a finite number of seconds greater than 0, got {item_timeout!r}: "
+                f"leave it out for no limit"
+            )
+    if isinstance(retries, bool) or not isinstance(retries, int):
+        raise TaskTypeError(f"retries must be a whole number, got {retries!r}")
+    if retries < 0:
+        raise BadInput(f"retries must be at least 0, got {retries}")
+    if on_error not in ("yield", "raise"):
+        raise BadInput(f"on_error must be 'yield' or 'raise', got {on_error!r}")

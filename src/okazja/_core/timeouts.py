@@ -5,9 +5,9 @@ Pure: the clock is passed in. Times are seconds of one clock, whichever it is.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 __all__ = ["GRACE", "LONGEST_PAUSE", "Step", "Timeouts", "timeout_error"]
 
@@ -25,7 +25,7 @@ class Step(Enum):
 
 @dataclass(slots=True)
 class _Overdue:
-    item: Hashable
+    item: Any
     until: float  # when it is given up
     given_up: bool = False
 
@@ -39,14 +39,12 @@ class Timeouts:
 
     def __init__(self, grace: float = GRACE) -> None:
         self._grace = grace
-        self._overdue: dict[Hashable, _Overdue] = {}  # by worker
+        self._overdue: dict[Any, _Overdue] = {}  # by worker
 
-    def look(
-        self, worker: Hashable, item: Hashable | None, started: float, limit: float, now: float
-    ) -> tuple[Step, float]:
+    def look(self, worker: Any, item: Any, started: float, limit: float, now: float) -> tuple[Step, float]:
         """What to do about a worker, and in how many seconds at the latest to look at it again.
 
-        item: that it runs since ``started``; None where it has begun none, or one without a limit.
+        worker, item: any keys. It runs the item since ``started``; None: it has begun none, or one without a limit.
         limit: seconds that the item may take, or any other that this worker may begin.
         """
         overdue = self._overdue.get(worker)
@@ -69,7 +67,7 @@ class Timeouts:
         overdue.given_up = True
         return Step.GIVE_UP, LONGEST_PAUSE
 
-    def gone(self, worker: Hashable) -> tuple[Hashable, bool] | None:
+    def gone(self, worker: Any) -> tuple[Any, bool] | None:
         """The worker is no more, or idle: the item that was overdue there, if any, and whether it was given up."""
         overdue = self._overdue.pop(worker, None)
         return None if overdue is None else (overdue.item, overdue.given_up)

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 from okazja._core.messages import Call, Reply
 from okazja._core.timeouts import timeout_error
 from okazja._engine.chunk import Chunk
-from okazja._transport import codec
 from okazja.errors import RemoteTraceback, TaskTypeError, WorkerDied
 
 __all__ = ["StreamChunk"]

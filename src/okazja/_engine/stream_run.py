@@ -48,7 +48,9 @@ class StreamRun(Run):
         return StreamChunk(self, base, items)
 
     def _call(self, kind: int, payload: Any, chunk: Chunk, lo: int, hi: int) -> Call:
-        call = super()._call(kind if self._engine.shares_memory else kind | codec.TIMED, payload, chunk, lo, hi)
+        call = super()._call(
+            kind if self._engine.shares_memory else kind | codec.TIMED, payload, chunk, lo, hi
+        )
         call.limit = self._limit
         return call
 

@@ -20,7 +20,20 @@ import struct
 import sys
 from dataclasses import dataclass
 
-__all__ = ["CALL", "COMMAND", "DONE", "FIRST", "ITEM", "PID", "STARTED", "TARGET", "TARGET_ITEM", "TID", "Board", "Mark"]
+__all__ = [
+    "CALL",
+    "COMMAND",
+    "DONE",
+    "FIRST",
+    "ITEM",
+    "PID",
+    "STARTED",
+    "TARGET",
+    "TARGET_ITEM",
+    "TID",
+    "Board",
+    "Mark",
+]
 
 MAGIC = b"OKAZJA01"
 HEADER = struct.Struct("<8sQQQ32s64s")
