@@ -55,6 +55,7 @@ def draw(tables: Sequence[Table], file: Path) -> None:
             layout="constrained",
             facecolor=CARD,
         )
+        figure.get_layout_engine().set(w_pad=0.12, h_pad=0.14)
         for axes, table in zip(grid.flat, filled, strict=False):
             panel(axes, table)
         for axes in list(grid.flat)[len(filled) :]:
@@ -88,7 +89,7 @@ def bars(axes: Any, table: Table) -> None:
     ranked = table.ranked(table.points[0])
     values = [cell.median or 0.0 for cell in ranked]
     names = [cell.peer for cell in ranked]
-    drawn = axes.barh(names, values, color=[colour(table.row, name) for name in names], height=0.72)
+    drawn = axes.barh(names, values, color=[colour(name) for name in names], height=0.72)
     axes.invert_yaxis()
     axes.bar_label(drawn, [shown(value) for value in values], padding=4)
     for label in axes.get_yticklabels():
@@ -108,7 +109,9 @@ def groups(axes: Any, table: Table) -> None:
     everything: list[float] = []
     for number, peer in enumerate(peers):
         cells = [table.cell(peer, point.name) for point in points]
-        found = [(at, cell.median) for at, cell in enumerate(cells) if cell is not None and cell.median is not None]
+        found = [
+            (at, cell.median) for at, cell in enumerate(cells) if cell is not None and cell.median is not None
+        ]
         everything += [value for _, value in found]
         axes.bar(
             [at + (number - (len(peers) - 1) / 2) * width for at, _ in found],
@@ -117,7 +120,7 @@ def groups(axes: Any, table: Table) -> None:
             label=peer,
             color=OURS if peer == row.peers[0] else SERIES[(number - 1) % len(SERIES)],
         )
-    axes.set_xticks(range(len(points)), [folded(point.name, 14) for point in points], fontsize=8)
+    axes.set_xticks(range(len(points)), [folded(point.name, 12) for point in points], fontsize=8)
     if logarithmic(everything):
         axes.set_yscale("log")
     axes.grid(axis="y", color=GRID, linewidth=0.7)
@@ -135,13 +138,13 @@ def scale_name(row: Row, values: Sequence[float]) -> str:
     return f"{row.unit}, {row.better} is better" + ", logarithmic" * logarithmic(values)
 
 
-def colour(row: Row, peer: str) -> str:
+def colour(peer: str) -> str:
     if peer.startswith("okazja"):
         return OURS
     return LIMIT if peer == "bare pipe" else OTHERS
 
 
-def folded(text: str, width: int = 62) -> str:
+def folded(text: str, width: int = 54) -> str:
     from textwrap import fill
 
     return fill(text, width)

@@ -62,7 +62,7 @@ def generated(machine: Machine, tables: Sequence[Table]) -> Iterator[str]:
 
 
 def ours(table: Table) -> str:
-    """okazja's medians, over all points."""
+    """The medians of okazja, over all points."""
     figures = [cell.median for cell in table.cells if cell.peer == table.row.peers[0]]
     return " · ".join(shown(figure) for figure in figures) + f" {table.row.unit}"
 

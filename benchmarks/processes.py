@@ -39,7 +39,9 @@ def descendants() -> Iterator[Path]:
 
 
 def kibibytes(file: Path, field: str) -> int:
-    return next(int(line.split()[1]) for line in file.read_text("ascii").splitlines() if line.startswith(field))
+    return next(
+        int(line.split()[1]) for line in file.read_text("ascii").splitlines() if line.startswith(field)
+    )
 
 
 def adopt_orphans() -> None:
@@ -48,7 +50,7 @@ def adopt_orphans() -> None:
 
 
 def end_descendants() -> int:
-    """Kill all that still run below this process; how many there were. No process of this one's own may be among them."""
+    """Kill all that still run below this process, whoever started it; how many there were."""
     count = 0
     while left := psutil.Process().children(recursive=True):
         for process in left:

@@ -69,7 +69,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="PEER",
         help=f"may be repeated: these alone, and okazja; default: all of {', '.join(PEERS)}",
     )
-    parser.add_argument("--rounds", type=int, help="how often everything is measured (default: as the row says)")
+    parser.add_argument(
+        "--rounds", type=int, help="how often everything is measured (default: as the row says)"
+    )
     parser.add_argument(
         "--scale", type=float, default=1, help="multiplies the sizes; below 1 for a quick try"
     )

@@ -32,7 +32,7 @@ def multiprocessing_pool(lazy: bool) -> Open:
 
 @contextmanager
 def stream(workers: int) -> Iterator[Pool]:
-    """okazja's ``stream`` where others have ``map``: an outcome for every item, as they come."""
+    """The ``stream`` of okazja where others have ``map``: an outcome for every item, as they come."""
     with okazja.Executor("processes", workers) as pool:
 
         def values(fn: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:

@@ -1,11 +1,11 @@
 """What is measured, a row each of the table.
 
-    row.py        Row, and its points
-    calls.py      submits
-    maps.py       maps of small items
-    payloads.py   maps of large ones
-    memory.py     what a long map adds to the parent
-    workers.py    many workers, and idle ones
+row.py        Row, and its points
+calls.py      submits
+maps.py       maps of small items
+payloads.py   maps of large ones
+memory.py     what a long map adds to the parent
+workers.py    many workers, and idle ones
 """
 
 from __future__ import annotations

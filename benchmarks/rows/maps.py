@@ -13,7 +13,9 @@ from okazja.jobs.sieve import count_primes
 
 __all__ = ["GROWTH_ITEMS", "MAP_SIEVE", "MAP_TINY", "READY_JOB", "STREAM_TINY"]
 
-ONE_BY_ONE = frozenset({"ProcessPoolExecutor", "Pool.imap"})  # some 100 µs an item, and futures for all of them
+ONE_BY_ONE = frozenset(
+    {"ProcessPoolExecutor", "Pool.imap"}
+)  # some 100 µs an item, and futures for all of them
 
 
 def map_tiny(peer: Peer, size: int) -> float:

@@ -64,7 +64,7 @@ def memory_of_worker(peer: Peer, workers: int, *, busy: bool) -> float:
 
 
 def idle_cpu(peer: Peer, size: int) -> float:
-    """Milliseconds of CPU time, of the parent and all workers, in ``size`` seconds in which nobody asks for anything."""
+    """Milliseconds of CPU time, of the parent and all workers, in ``size`` seconds in which nothing is asked."""
     with peer.open(2) as pool:
         list(pool.map(tiny, range(1000)))
         time.sleep(0.5)  # what follows the last result is not idling

@@ -46,7 +46,9 @@ class Ledger:
         self.complaints: list[str] = []
         self.wrong = 0
 
-    def report(self, run: Pass, item: Item, value: Any, error: BaseException | None, attempts: int = 1) -> None:
+    def report(
+        self, run: Pass, item: Item, value: Any, error: BaseException | None, attempts: int = 1
+    ) -> None:
         """What came of an item."""
         right = fits(item, value, error)
         if right and self._sabotage:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import os
 import threading
 import time
 from dataclasses import astuple, dataclass, fields
@@ -41,11 +40,13 @@ class Resources:
         gc.collect()
         ctypes.CDLL(None).malloc_trim(0)  # what the allocator merely keeps is no leak
         below = psutil.Process().children(recursive=True)
-        targets = [target for pid in ("self", *(child.pid for child in below)) for target in links(f"/proc/{pid}/fd")]
+        targets = [
+            target for pid in ("self", *(child.pid for child in below)) for target in links(f"/proc/{pid}/fd")
+        ]
         return cls(
             descriptors=len(targets),
             memory_files=sum("memfd:" in target for target in targets),
-            named_shared_memory=len(os.listdir("/dev/shm")),  # noqa: S108  (it is looked at, not written to)
+            named_shared_memory=len([*Path("/dev/shm").iterdir()]),  # noqa: S108  (it is looked at, not written to)
             threads=threading.active_count(),
             processes=len(below),
             memory=round(psutil.Process().memory_info().rss / 1e6, 1),
@@ -72,9 +73,9 @@ def links(folder: str) -> list[str]:
     """What the descriptors of a process stand for, but for the one that reads them."""
     found = []
     try:
-        for name in os.listdir(folder):
+        for link in Path(folder).iterdir():
             try:
-                found.append(str(Path(folder, name).readlink()))
+                found.append(str(link.readlink()))
             except FileNotFoundError:
                 continue
     except (FileNotFoundError, PermissionError):

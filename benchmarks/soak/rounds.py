@@ -83,7 +83,7 @@ class Site:
 
 
 def work_until(site: Site, until: float, progress: Callable[[str], None]) -> int:
-    """Rounds of the plans in turn, none longer than its share of the time; how many there were. Each plan has its turn."""
+    """Rounds of the plans, each in its turn, none longer than its share of the time; how many there were."""
     share = (until - monotonic()) / len(PLANS)
     for number, plan in zip(count(1), cycle(PLANS), strict=False):
         end = min(until, monotonic() + share)
@@ -130,7 +130,9 @@ def stream(site: Site, executor: Executor, plan: Plan, name: str, rng: random.Ra
     site.ledger.finish(notes)
 
 
-def map_beside(ledger: Ledger, executor: Executor, name: str, rng: random.Random, over: threading.Event) -> None:
+def map_beside(
+    ledger: Ledger, executor: Executor, name: str, rng: random.Random, over: threading.Event
+) -> None:
     """Maps of innocent items, one after another. One ends at the first item that is struck, or is given up."""
     while not over.is_set():
         notes = Pass(f"{name}, map")
@@ -151,7 +153,9 @@ def map_beside(ledger: Ledger, executor: Executor, name: str, rng: random.Random
         ledger.finish(notes)
 
 
-def submit_beside(ledger: Ledger, executor: Executor, name: str, rng: random.Random, over: threading.Event) -> None:
+def submit_beside(
+    ledger: Ledger, executor: Executor, name: str, rng: random.Random, over: threading.Event
+) -> None:
     """Calls of all kinds but those that only a timeout ends."""
     kinds = [*INNOCENT, "failing", "failing oddly", "returning a lock", "exiting", "crashing"]
     weights = [MIX[kind] for kind in kinds]

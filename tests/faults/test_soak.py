@@ -33,7 +33,12 @@ def test_nothing_is_lost_while_workers_are_killed_and_stopped() -> None:
 
 @pytest.mark.parametrize(
     ("fault", "found"),
-    [("lose", "were lost"), ("double", "reported twice"), ("falsify", "attempt 1: value"), ("leak", "descriptors")],
+    [
+        ("lose", "were lost"),
+        ("double", "reported twice"),
+        ("falsify", "attempt 1: value"),
+        ("leak", "descriptors"),
+    ],
 )
 def test_the_soak_finds_what_it_looks_for(fault: str, found: str) -> None:
     finished = soak("--minutes", "0.02", "--sabotage", fault)
