@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,12 +30,12 @@ class Pass:
 class Ledger:
     """Sums of all passes. Any thread may write to it.
 
-    sabotage: a fault that the ledger itself makes, once, to show that it is found: one of SABOTAGE; "" for none.
+    sabotage: faults of SABOTAGE that the ledger itself makes, each once, to show that they are found.
     """
 
-    def __init__(self, sabotage: str = "") -> None:
+    def __init__(self, sabotage: Iterable[str] = ()) -> None:
         self._lock = threading.Lock()
-        self._sabotage = sabotage
+        self._sabotage = list(sabotage)
         self.items = 0
         self.retries = 0
         self.struck = 0  # items whose worker was killed or stopped from outside, for good
@@ -52,7 +53,7 @@ class Ledger:
         """What came of an item."""
         right = fits(item, value, error)
         if right and self._sabotage:
-            sabotage, self._sabotage = self._sabotage, ""
+            sabotage = self._sabotage.pop()
             if sabotage == "lose":
                 return
             right = sabotage != "falsify"

@@ -46,9 +46,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=4, help="of each executor (default: 4)")
     parser.add_argument(
         "--sabotage",
+        action="append",
         choices=[*SABOTAGE, "leak"],
-        default="",
-        help="commit this fault, to see that it is found",
+        default=[],
+        help="commit this fault, to see that it is found; may be repeated",
     )
     options = parser.parse_args(arguments)
     if options.minutes <= 0:
@@ -62,7 +63,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def soak(options: argparse.Namespace, out: IO[str]) -> int:
     """The whole; the exit status."""
-    ledger = Ledger(options.sabotage if options.sabotage in SABOTAGE else "")
+    ledger = Ledger(fault for fault in SABOTAGE if fault in options.sabotage)
     vandal = Vandal(random.Random(f"{options.seed}-vandal"))
     site = Site(ledger, vandal, options.workers, options.seed)
     print(f"seed {options.seed}, {options.workers} workers, {options.minutes:g} minutes", file=out)
@@ -73,7 +74,7 @@ def soak(options: argparse.Namespace, out: IO[str]) -> int:
         until = start + options.minutes * 60
         rounds = work_until(site, until, reporter(start, site, out))
     seconds = time.monotonic() - start
-    leaked = os.open(os.devnull, os.O_RDONLY) if options.sabotage == "leak" else None
+    leaked = os.open(os.devnull, os.O_RDONLY) if "leak" in options.sabotage else None
     after = Resources.settled(before)
     complaints = verdict(ledger, vandal, before, after)
     for name, value in figures(site, rounds, seconds, before, after):
@@ -89,7 +90,7 @@ def soak(options: argparse.Namespace, out: IO[str]) -> int:
 def warm_up(workers: int) -> None:
     """Import what is imported once, start what is kept, and let memory grow to what a round needs."""
     rng = random.Random("warm-up")
-    items = [make_item(number, kind, rng) for kind in INNOCENT for number in range(200)]
+    items = [make_item(number, kind, rng) for kind in INNOCENT for number in range(50)]
     for _ in range(2):
         with Executor("processes", workers) as executor:
             list(executor.map(run, items))
