@@ -15,7 +15,8 @@ def looks(
     timeouts: Timeouts, began: float, ends: float, limit: float, item: str = "item"
 ) -> list[tuple[float, Step]]:
     """Look as often as told to until an item has ended: what was to be done, and when."""
-    now, done = began, []
+    done: list[tuple[float, Step]] = []
+    now = began
     for _ in range(10):
         step, pause = timeouts.look("worker", item, began, limit, now)
         assert 0 < pause <= LONGEST_PAUSE
@@ -79,7 +80,9 @@ def test_what_is_remembered_of_a_dead_worker() -> None:
 def test_the_next_item_is_no_longer_overdue() -> None:
     timeouts = Timeouts(grace=1.0)
     timeouts.look("worker", "first", 0.0, 5.0, 6.0)
-    assert timeouts.look("worker", "second", 5.9, 5.0, 7.5) == (Step.WAIT, pytest.approx(3.4))
+    step, pause = timeouts.look("worker", "second", 5.9, 5.0, 7.5)
+    assert step is Step.WAIT
+    assert pause == pytest.approx(3.4)
     assert timeouts.gone("worker") is None
 
 

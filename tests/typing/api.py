@@ -66,6 +66,13 @@ def streaming(executor: okazja.Executor) -> None:
     assert_type(outcome.ok, bool)
     outcome.value = 3  # type: ignore[misc]
     executor.stream(length, [1, 2])  # type: ignore[arg-type]
+    robust = executor.stream(length, ["a"], ordered=False, item_timeout=2, retries=3, on_error="raise")
+    assert_type(robust, Iterator[okazja.Outcome[str, int]])
+    executor.stream(length, ["a"], item_timeout=None, on_error="yield")
+    executor.stream(length, ["a"], item_timeout="2")  # type: ignore[arg-type]
+    executor.stream(length, ["a"], retries=1.5)  # type: ignore[arg-type]
+    executor.stream(length, ["a"], on_error="ignore")  # type: ignore[arg-type]
+    executor.stream(length, ["a"], False)  # type: ignore[call-arg]
 
 
 async def awaiting(executor: okazja.Executor) -> None:

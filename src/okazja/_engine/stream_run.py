@@ -33,6 +33,7 @@ class StreamRun(Run):
         **options: Any,
     ) -> None:
         self.retries = retries
+        self._waited_for = bool(retries)  # by an engine that closes
         self._limit = limit
         self._again: deque[Call] = deque()
         self._sending_again = False
@@ -72,7 +73,7 @@ class StreamRun(Run):
             self._changed.notify_all()
         if again:
             self._send_again(again)
-        if self.retries and not self._pending:
+        if self._waited_for and not self._pending:
             self._engine._close_if_done()
 
     def _put(self, chunk: StreamChunk, done: Sequence[int]) -> None:
@@ -114,7 +115,7 @@ class StreamRun(Run):
     @property
     def unsettled(self) -> bool:
         """Whether items may yet run again, for which the workers must stay."""
-        return self._pending > 0 and not self.closed
+        return self._pending > 0 and self.retries > 0 and not self.closed
 
     def give_up_retries(self) -> None:
         """What fails from now on has failed for good."""

@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor
+from functools import partial
 from tempfile import TemporaryDirectory
 
 from okazja.testing import tasks
@@ -32,6 +33,7 @@ def check_outcome_for_every_item(make: Maker) -> None:
             outcome = outcomes[index]
             assert outcome.item == item
             assert outcome.attempts == 1
+            assert outcome.seconds >= 0
             assert outcome.ok is (item != 3)
             assert outcome.value == (None if item == 3 else item)
             assert type(outcome.error) is (tasks.CustomError if item == 3 else type(None))
@@ -44,6 +46,14 @@ def check_seconds(make: Maker) -> None:
         began = time.perf_counter()
         (outcome,) = executor.stream(time.sleep, [0.05])
         assert 0.05 <= outcome.seconds <= time.perf_counter() - began
+
+
+@needs(_streams)
+def check_seconds_of_each(make: Maker) -> None:
+    """The seconds of an item are its own, whatever else it travelled with."""
+    with make() as executor:
+        outcomes = list(executor.stream(tasks.nap_on_three, [1] * 300 + [3] + [1] * 300))
+    assert [outcome.item for outcome in outcomes if outcome.seconds >= tasks.NAP] == [3]
 
 
 @needs(_streams)
@@ -118,4 +128,73 @@ def check_item_that_ends_its_worker(make: Maker) -> None:
         outcomes = list(executor.stream(tasks.die_on_three, [1, 2, 3, 4, 5] * 3, ordered=True))
         assert [outcome.ok for outcome in outcomes] == [True, True, False, True, True] * 3
         assert all(isinstance(outcome.error, BrokenExecutor) for outcome in outcomes if not outcome.ok)
+        assert executor.submit(tasks.square, 3).result() == 9
+
+
+@needs(_streams)
+def check_retries(make: Maker) -> None:
+    """With ``retries`` an item that fails runs again, up to so many times; its attempts are counted."""
+    with TemporaryDirectory() as folder, make() as executor:
+        items = [(folder, number) for number in range(20)]
+        for outcome in executor.stream(tasks.note_and_fail_on_three, items, retries=2):
+            assert outcome.attempts == (3 if outcome.index == 3 else 1)
+            assert outcome.ok is (outcome.index != 3)
+        assert tasks.noted(folder) == sorted([*range(20), 3, 3])
+
+
+@needs(_streams)
+def check_retries_that_succeed(make: Maker) -> None:
+    """An item that succeeds at last has its value and no error; it is reported once."""
+    with TemporaryDirectory() as folder, make() as executor:
+        items = [(folder, number) for number in range(10)]
+        outcomes = list(executor.stream(tasks.fail_the_first_time, items, retries=1, ordered=True))
+    assert [outcome.value for outcome in outcomes] == [*range(10)]
+    assert {outcome.attempts for outcome in outcomes} == {2}
+    assert not any(outcome.error for outcome in outcomes)
+
+
+@needs(_streams)
+def check_on_error(make: Maker) -> None:
+    """With ``on_error="raise"`` the first item that failed raises its error; the executor stays usable."""
+    with make() as executor:
+        outcomes = executor.stream(tasks.fail_on_three, Counter(), ordered=True, on_error="raise")
+        assert [next(outcomes).value for _ in range(3)] == [0, 1, 2]
+        assert type(caught(next, outcomes)) is tasks.CustomError
+        assert list(outcomes) == []
+        assert executor.submit(tasks.square, 2).result() == 4
+
+
+@needs(_streams)
+def check_parameters(make: Maker) -> None:
+    """Values that make no sense are refused at the call, before any input is drawn."""
+    source = Counter()
+    with make() as executor:
+        for bad in ({"retries": -1}, {"item_timeout": 0}, {"item_timeout": -1.0}, {"on_error": "ignore"}):
+            assert isinstance(caught(partial(executor.stream, tasks.identity, source, **bad)), ValueError)
+        for bad in ({"retries": 1.5}, {"item_timeout": "1"}):
+            assert isinstance(caught(partial(executor.stream, tasks.identity, source, **bad)), TypeError)
+    assert source.drawn == 0
+
+
+@needs(lambda traits: traits.streams and not traits.concurrent)
+def check_item_timeout_in_the_calling_thread(make: Maker) -> None:
+    """Where items run in the calling thread ``item_timeout`` can't be honoured and is refused: TypeError."""
+    with make() as executor:
+        assert isinstance(caught(partial(executor.stream, tasks.identity, [1], item_timeout=5)), TypeError)
+
+
+@needs(_streams_at_once)
+def check_item_timeout(make: Maker) -> None:
+    """An item that runs for longer than ``item_timeout`` is interrupted, its ``finally`` blocks run: TimeoutError.
+
+    It alone fails: all others have their results, and the executor stays usable.
+    """
+    with TemporaryDirectory() as folder, make() as executor:
+        items = [(folder, number) for number in range(30)]
+        outcomes = list(executor.stream(tasks.loop_on_three, items, item_timeout=0.5, ordered=True))
+        assert [outcome.index for outcome in outcomes] == [*range(30)]
+        assert [outcome.index for outcome in outcomes if not outcome.ok] == [3]
+        assert type(outcomes[3].error) is TimeoutError
+        assert outcomes[3].seconds >= 0.5
+        assert tasks.noted(folder) == [3], "the finally block has run"
         assert executor.submit(tasks.square, 3).result() == 9

@@ -9,11 +9,13 @@ from concurrent.futures import Executor
 from contextvars import ContextVar
 from pathlib import Path
 from tempfile import mkstemp
+from time import sleep
 from typing import Any
 
 from okazja.testing.gate import Address, greet, wait_at
 
 COLOUR: ContextVar[str] = ContextVar("colour", default="none")
+NAP = 0.1  # seconds
 _settings: dict[str, Any] = {}  # of the process that runs the initializer
 
 
@@ -187,3 +189,34 @@ async def generate_for_nothing() -> AsyncIterator[int]:
 
 def call_wait_unless_first(arguments: tuple[Address, str, int]) -> int:
     return wait_unless_first(*arguments)
+
+
+def nap_on_three(number: int) -> None:
+    if number == 3:
+        sleep(NAP)
+
+
+def note_and_fail_on_three(arguments: tuple[str, int]) -> int:
+    return fail_on_three(note(*arguments))
+
+
+def fail_the_first_time(arguments: tuple[str, int]) -> int:
+    folder, number = arguments
+    before = noted(folder)
+    note(folder, number)
+    if number not in before:
+        raise CustomError("the first time", number)
+    return number
+
+
+def loop_on_three(arguments: tuple[str, int]) -> int:
+    """At 3 run for ever, and note when that ends."""
+    folder, number = arguments
+    if number == 3:
+        rounds = 0
+        try:
+            while True:
+                rounds += 1
+        finally:
+            note(folder, number)
+    return number
