@@ -38,8 +38,7 @@ class Odd(Exception):
 
 
 def quick(item: Item) -> int:
-    square: int = item.number * item.number
-    return square
+    return item.number * item.number
 
 
 def slow(item: Item) -> int:
@@ -64,7 +63,8 @@ def talk(item: Item) -> int:
 
 def nest(item: Item) -> int:
     with Executor("processes", 1) as executor:
-        return item.number + sum(executor.map(abs, range(ITEM_OF_NESTED)))
+        total: int = sum(executor.map(abs, range(ITEM_OF_NESTED)))
+        return item.number + total
 
 
 def fail(item: Item) -> NoReturn:
