@@ -5,50 +5,63 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
+from benchmarks import page
+from benchmarks.machine import VALUES, Machine, installed, missing
 from benchmarks.peers import PEERS
-from benchmarks.report import Table, machine
+from benchmarks.processes import adopt_orphans, end_descendants
 from benchmarks.rows import ROWS, Row
+from benchmarks.table import Cell, Table
 
 __all__ = ["main"]
 
 ROOT = Path(__file__).parent.parent
-PATIENCE = 600  # seconds for one cell
+EVERYTHING = "everything"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
-    rows = [row for row in ROWS if not options.rows or row.name in options.rows]
-    tables = [Table(row, max(int(row.size * options.scale), 1)) for row in rows]
-    about = machine(peers_of(rows, options.peer))
-    for key, value in about.items():
-        print(f"{key}: {value}")
-    for table in tables:
-        for peer in peers_of([table.row], options.peer):
-            table.figures[peer] = []
-    for number in range(options.rounds):
-        for table, peer in cells(tables, backwards=number % 2 == 1):
-            progress(f"round {number + 1} of {options.rounds}: {table.row.name}, {peer}")
-            table.figures[peer].append(measure(table, peer))
-    progress("")
+    rows = chosen_rows(options.rows)
+    peers = peers_of(rows, options.peer)
+    machine = Machine.now(peers)
+    for name, value in machine.lines():
+        print(f"{name}: {value}")
+    if absent := missing([peer for row in rows for peer in row.peers]):
+        print(f"not installed, so not measured: {', '.join(absent)}")
+    packages = set(installed(VALUES))
+    tables = [Table.of(row, peers, packages, options.scale) for row in rows]
+    adopt_orphans()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # by way of every `finally`
+    measure_all(tables, options.rounds)
     for table in tables:
         print()
         print("\n".join(table.lines()))
     if options.json is not None:
-        result = {"machine": about, "rounds": options.rounds, "rows": [table.as_json() for table in tables]}
+        result = {"machine": machine.as_json(), "rows": [table.as_json() for table in tables]}
         options.json.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    if options.write:
+        page.write(ROOT / "docs", machine, tables)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     names = [row.name for row in ROWS]
+    asked = [row.name for row in ROWS if row.on_request]
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="okazja side by side with its peers"
     )
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"default: all of {', '.join(names)}")
+    parser.add_argument(
+        "rows",
+        nargs="*",
+        metavar="ROW",
+        help=f"of {', '.join(names)}; default: all but {', '.join(asked)}, {EVERYTHING!r}: all",
+    )
     parser.add_argument(
         "--peer",
         action="append",
@@ -56,20 +69,33 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="PEER",
         help=f"may be repeated: these alone, and okazja; default: all of {', '.join(PEERS)}",
     )
-    parser.add_argument("--rounds", type=int, default=5, help="how often everything is measured (default: 5)")
+    parser.add_argument(
+        "--rounds", type=int, help="how often everything is measured (default: as the row says)"
+    )
     parser.add_argument(
         "--scale", type=float, default=1, help="multiplies the sizes; below 1 for a quick try"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there, too")
+    parser.add_argument(
+        "--write", action="store_true", help="write tables and chart into docs/performance.md, too"
+    )
     options = parser.parse_args(arguments)
     for name in options.rows:
-        if name not in names:
-            parser.error(f"there is no row {name!r}: choose from {', '.join(names)}")
-    if options.rounds < 1:
+        if name not in names and name != EVERYTHING:
+            parser.error(f"there is no row {name!r}: choose from {', '.join(names)}, or {EVERYTHING}")
+    if options.rounds is not None and options.rounds < 1:
         parser.error(f"--rounds must be at least 1, got {options.rounds}")
     if options.scale <= 0:
         parser.error(f"--scale must be greater than 0, got {options.scale}")
+    if options.write and not page.can_draw():
+        parser.error("--write draws with matplotlib, which is not installed: pip install matplotlib")
     return options
+
+
+def chosen_rows(names: Sequence[str]) -> list[Row]:
+    if EVERYTHING in names:
+        return list(ROWS)
+    return [row for row in ROWS if (row.name in names if names else not row.on_request)]
 
 
 def peers_of(rows: Sequence[Row], chosen: Sequence[str] | None) -> list[str]:
@@ -82,38 +108,59 @@ def peers_of(rows: Sequence[Row], chosen: Sequence[str] | None) -> list[str]:
     ]
 
 
-def cells(tables: Sequence[Table], *, backwards: bool) -> Iterator[tuple[Table, str]]:
+def measure_all(tables: Sequence[Table], rounds: int | None) -> None:
+    most = max(rounds or table.row.rounds for table in tables)
+    for number in range(most):
+        due = [table for table in tables if number < (rounds or table.row.rounds)]
+        for cell in cells(due, number):
+            progress(f"round {number + 1} of {most}: {cell.row.name} {cell.point.name}, {cell.peer}")
+            cell.figures.append(measure(cell))
+    progress("")
+
+
+def cells(tables: Sequence[Table], number: int) -> Iterator[Cell]:
     """Row by row, peers next to each other; every other round backwards, so that nobody is always first."""
     for table in tables:
-        peers = list(table.figures)
-        for peer in reversed(peers) if backwards else peers:
-            if peer not in table.failures:
-                yield table, peer
+        for cell in reversed(table.cells) if number % 2 else table.cells:
+            most = PEERS[cell.peer].rounds
+            if not cell.failures and (most is None or number < most):
+                yield cell
 
 
-def measure(table: Table, peer: str) -> float | None:
-    """One cell. A peer that fails is left out of the rounds that follow."""
-    command = [sys.executable, "-m", "benchmarks.cell", table.row.name, peer, str(table.size)]
-    path = os.pathsep.join([str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(
-        os.pathsep
-    )
-    try:
-        finished = subprocess.run(
-            command,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": path},
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=True,
-        )
-        return float(finished.stdout.split()[-1])
-    except subprocess.TimeoutExpired:
-        table.failures[peer] = f"no figure after {PATIENCE} s"
-    except subprocess.CalledProcessError as error:
-        last = error.stderr.strip().splitlines()[-1:] or [f"exit status {error.returncode}"]
-        table.failures[peer] = last[0]
+def measure(cell: Cell) -> float | None:
+    """One cell. A peer that fails is left out of the rounds that follow. Nothing that it started is left."""
+    command = [
+        *(sys.executable, "-m", "benchmarks.cell"),
+        *(cell.row.name, cell.point.name, cell.peer, str(cell.size)),
+    ]
+    path = [str(ROOT / "src"), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    # Into files, not pipes: a process that outlives the cell would keep a pipe open.
+    with TemporaryFile("w+") as out, TemporaryFile("w+") as errors:
+        try:
+            subprocess.run(
+                command,
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=errors,
+                timeout=cell.row.patience,
+                check=True,
+            )
+            return float(text_of(out).split()[-1])
+        except subprocess.TimeoutExpired:
+            cell.failures.append(f"no figure after {cell.row.patience} s")
+        except subprocess.CalledProcessError as error:
+            last = text_of(errors).strip().splitlines()[-1:] or [f"exit status {error.returncode}"]
+            cell.failures.append(last[0])
+        finally:
+            end_descendants()
     return None
+
+
+def text_of(file: IO[str]) -> str:
+    file.seek(0)
+    return file.read()
 
 
 def progress(text: str) -> None:

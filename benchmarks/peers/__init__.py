@@ -1,0 +1,20 @@
+"""The pools that are compared.
+
+Every peer is used with its defaults, as its documentation shows it, but for what its name says.
+
+    pool.py       the face: Peer, Pool
+    standard.py   okazja, the standard library, the bare pipe
+    packages.py   pools of other packages
+    clusters.py   schedulers of clusters
+"""
+
+from __future__ import annotations
+
+from benchmarks.peers.clusters import CLUSTERS
+from benchmarks.peers.packages import PACKAGES
+from benchmarks.peers.pool import Peer, Pool
+from benchmarks.peers.standard import LIMIT, OKAZJA, STANDARD
+
+__all__ = ["PEERS", "Peer", "Pool"]
+
+PEERS = {peer.name: peer for peer in (*OKAZJA, LIMIT, *STANDARD, *PACKAGES, *CLUSTERS)}

@@ -1,0 +1,82 @@
+"""okazja, the standard library, and the limit of the machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from typing import Any
+
+import okazja
+from benchmarks.peers.pool import Open, Peer, Pool, Wait, executor, no_submit
+
+__all__ = ["LIMIT", "OKAZJA", "STANDARD"]
+
+
+def fork_pool(workers: int) -> Executor:
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("fork"))
+
+
+def multiprocessing_pool(lazy: bool) -> Open:
+    """``multiprocessing.Pool``; its ``map`` holds all results at once, its ``imap`` does not."""
+
+    @contextmanager
+    def open_pool(workers: int) -> Iterator[Pool]:
+        with multiprocessing.get_context("fork").Pool(workers) as pool:
+            yield Pool(lambda fn, *args: pool.apply_async(fn, args).get, pool.imap if lazy else pool.map)
+
+    return open_pool
+
+
+@contextmanager
+def stream(workers: int) -> Iterator[Pool]:
+    """The ``stream`` of okazja where others have ``map``: an outcome for every item, as they come."""
+    with okazja.Executor("processes", workers) as pool:
+
+        def values(fn: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+            return (outcome.value for outcome in pool.stream(fn, items))
+
+        yield Pool(no_submit, values)
+
+
+@contextmanager
+def bare_pipe(_: int) -> Iterator[Pool]:
+    """A pipe to one process, and a pipe back."""
+    context = multiprocessing.get_context("fork")
+    calls, send_calls = context.Pipe(duplex=False)
+    replies, send_replies = context.Pipe(duplex=False)
+    process = context.Process(target=answer, args=(calls, send_replies), daemon=True)
+    process.start()
+
+    def submit(*_: object) -> Wait:
+        send_calls.send_bytes(b"x" * 32)
+        return replies.recv_bytes
+
+    yield Pool(submit, map)
+    send_calls.send_bytes(b"")
+    process.join()
+
+
+def answer(calls: Connection, send_replies: Connection) -> None:
+    while message := calls.recv_bytes():
+        send_replies.send_bytes(message)
+
+
+OKAZJA = (
+    Peer("okazja", executor(lambda workers: okazja.Executor("processes", workers))),
+    Peer("okazja, fork", executor(lambda workers: okazja.Executor("processes", workers, mp_context="fork"))),
+    Peer("okazja, stream", stream),
+    Peer("okazja, threads", executor(lambda workers: okazja.Executor("threads", workers))),
+)
+
+STANDARD = (
+    Peer("ThreadPoolExecutor", executor(ThreadPoolExecutor)),
+    Peer("ProcessPoolExecutor", executor(fork_pool)),
+    Peer("ProcessPoolExecutor, chunksize=64", executor(fork_pool, chunksize=64)),
+    Peer("Pool", multiprocessing_pool(lazy=False)),
+    Peer("Pool.imap", multiprocessing_pool(lazy=True)),
+)
+
+LIMIT = Peer("bare pipe", bare_pipe)
