@@ -98,6 +98,8 @@ def values(run: Run, deadline: float | None) -> Iterator[Any]:
                 if run.buffersize is not None:
                     run.took_one()
                 yield values[position]
+        elif chunk.plain and run.buffersize is None:
+            yield from values
         else:
             values.reverse()
             chunk.values = None

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okazja._core.chunking import CHUNK_SECONDS, MOST_ITEMS, Pace, chunk_size
+from okazja._core.chunking import CHUNK_SECONDS, FLOOR_SECONDS, GROWTH, MOST_ITEMS, Pace, chunk_size
 from okazja._core.messages import Timing
 
 seconds = st.floats(1e-9, 1e4)
@@ -12,11 +12,11 @@ remaining = st.none() | st.integers(0, 10**12)
 
 
 @given(seconds, st.integers(1, MOST_ITEMS), workers, remaining)
-def test_a_chunk_is_bounded_in_items_and_time_and_grows_fourfold_at_most(
+def test_a_chunk_is_bounded_in_items_and_time_and_grows_step_by_step(
     seconds: float, last: int, workers: int, remaining: int | None
 ) -> None:
     size = chunk_size(seconds, last, workers, remaining)
-    assert 1 <= size <= min(MOST_ITEMS, 4 * last)
+    assert 1 <= size <= min(MOST_ITEMS, GROWTH * last)
     assert size == 1 or size * seconds <= CHUNK_SECONDS
 
 
@@ -24,6 +24,15 @@ def test_a_chunk_is_bounded_in_items_and_time_and_grows_fourfold_at_most(
 def test_the_last_items_are_shared_among_the_workers(seconds: float, workers: int, remaining: int) -> None:
     size = chunk_size(seconds, MOST_ITEMS, workers, remaining)
     assert (size - 1) * workers < remaining
+
+
+@given(st.floats(1e-9, FLOOR_SECONDS), workers, st.integers(1, 10**9))
+def test_a_chunk_is_not_too_short_for_what_it_costs_to_send(
+    seconds: float, workers: int, remaining: int
+) -> None:
+    size = chunk_size(seconds, MOST_ITEMS, workers, remaining)
+    share = -(-remaining // workers)
+    assert size >= min(share, MOST_ITEMS) or (size + 1) * seconds >= min(FLOOR_SECONDS, CHUNK_SECONDS)
 
 
 @given(st.integers(1, MOST_ITEMS), workers, remaining)

@@ -10,6 +10,8 @@ from __future__ import annotations
 __all__ = ["CHUNK_SECONDS", "MOST_ITEMS", "Pace", "chunk_size"]
 
 CHUNK_SECONDS = 0.004  # a chunk's overhead of some tens of µs is about 1 % of this
+FLOOR_SECONDS = 0.00025  # towards the end of an input chunks get shorter, but not than this: it would cost more
+GROWTH = 8  # a chunk has at most that many times the items of the one before: one quick item proves nothing
 MOST_ITEMS = 8192  # keeps a chunk of tiny items, and the memory it takes, small
 
 
@@ -34,12 +36,12 @@ def chunk_size(seconds: float, last: int, workers: int, remaining: int | None) -
     """Items to put into the next chunk, at least 1.
 
     seconds: measured for one item, 0 where nothing was measured yet. last: the size of the chunk
-    before, of which this one is at most four times, so that one quick item proves nothing.
-    workers: that share the rest. remaining: items not yet drawn, None where nobody knows.
+    before. workers: that share the rest. remaining: items not yet drawn, None where nobody knows.
     """
     if not seconds:
         return 1
-    size = min(int(CHUNK_SECONDS / seconds), last * 4, MOST_ITEMS)
+    size = min(int(CHUNK_SECONDS / seconds), last * GROWTH, MOST_ITEMS)
     if remaining is not None:
-        size = min(size, -(-remaining // (workers * 3)))
+        floor = min(int(FLOOR_SECONDS / seconds), -(-remaining // workers))
+        size = min(size, max(-(-remaining // (workers * 3)), floor))
     return max(size, 1)

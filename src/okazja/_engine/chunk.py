@@ -23,7 +23,7 @@ class Owner(Protocol):
 class Chunk:
     """Consecutive items of the input; the sink of the calls that they travel in."""
 
-    __slots__ = ("base", "bytes", "errors", "left", "run", "sent", "size", "values")
+    __slots__ = ("base", "bytes", "errors", "left", "plain", "run", "sent", "size", "values")
 
     def __init__(self, run: Owner, base: int, size: int) -> None:
         self.run = run
@@ -31,6 +31,7 @@ class Chunk:
         self.size = size
         self.left = size  # items without an outcome
         self.values: list[Any] | None = None
+        self.plain = False  # all values are numbers, short strings and the like: nobody minds if they live on a little
         self.errors: dict[int, BaseException] = {}  # by position
         self.sent = 0  # bytes of the arguments
         self.bytes = 0  # of arguments and results
@@ -69,6 +70,7 @@ class Chunk:
             self.errors[lo + position] = error
         if hi - lo == self.size:
             self.values = values
+            self.plain = form == 0
         else:
             if self.values is None:
                 self.values = [None] * self.size

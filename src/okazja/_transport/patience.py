@@ -7,6 +7,7 @@ for a while: waiting for long calls, or for nothing, costs next to nothing.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from time import perf_counter
 
@@ -33,6 +34,7 @@ class Patience:
             return False
         end = perf_counter() + AWAKE
         while True:
+            os.sched_yield()
             if look(0):
                 self._failures = 0
                 return True
