@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okazja._core.chunking import CHUNK_SECONDS, FLOOR_SECONDS, GROWTH, MOST_ITEMS, Pace, chunk_size
+from okazja._core.chunking import CHUNK_SECONDS, FEW, FLOOR_SECONDS, GROWTH, MOST_ITEMS, Pace, chunk_size
 from okazja._core.messages import Timing
 
 seconds = st.floats(1e-9, 1e4)
@@ -11,40 +11,55 @@ workers = st.integers(1, 256)
 remaining = st.none() | st.integers(0, 10**12)
 
 
+def known(seconds: float) -> Pace:
+    pace = Pace()
+    pace.measured(seconds, 1)
+    return pace
+
+
 @given(seconds, st.integers(1, MOST_ITEMS), workers, remaining)
 def test_a_chunk_is_bounded_in_items_and_time_and_grows_step_by_step(
     seconds: float, last: int, workers: int, remaining: int | None
 ) -> None:
-    size = chunk_size(seconds, last, workers, remaining)
+    size = chunk_size(known(seconds), last, workers, remaining)
     assert 1 <= size <= min(MOST_ITEMS, GROWTH * last)
     assert size == 1 or size * seconds <= CHUNK_SECONDS
 
 
 @given(seconds, workers, st.integers(1, 10**6))
 def test_the_last_items_are_shared_among_the_workers(seconds: float, workers: int, remaining: int) -> None:
-    size = chunk_size(seconds, MOST_ITEMS, workers, remaining)
-    assert (size - 1) * workers < remaining
+    size = chunk_size(known(seconds), MOST_ITEMS, workers, remaining)
+    assert (size - 1) * workers < remaining or size * seconds <= FLOOR_SECONDS
 
 
 @given(st.floats(1e-9, FLOOR_SECONDS), workers, st.integers(1, 10**9))
 def test_a_chunk_is_not_too_short_for_what_it_costs_to_send(
     seconds: float, workers: int, remaining: int
 ) -> None:
-    size = chunk_size(seconds, MOST_ITEMS, workers, remaining)
-    share = -(-remaining // workers)
-    assert size >= min(share, MOST_ITEMS) or (size + 1) * seconds >= min(FLOOR_SECONDS, CHUNK_SECONDS)
+    size = chunk_size(known(seconds), MOST_ITEMS, workers, remaining)
+    assert size in {remaining, MOST_ITEMS} or (size + 1) * seconds >= FLOOR_SECONDS
 
 
 @given(st.integers(1, MOST_ITEMS), workers, remaining)
 def test_chunks_of_one_until_something_was_measured(last: int, workers: int, remaining: int | None) -> None:
-    assert chunk_size(0.0, last, workers, remaining) == 1
+    assert chunk_size(Pace(), last, workers, remaining) == 1
+
+
+@given(seconds, workers, remaining)
+def test_the_first_chunks_of_a_known_function_are_small_shares(
+    seconds: float, workers: int, remaining: int | None
+) -> None:
+    size = chunk_size(Pace(seconds), 1, workers, remaining)
+    assert 1 <= size <= MOST_ITEMS
+    assert size == 1 or (remaining is not None and size * workers * 4 <= remaining >= FEW * workers)
+    assert size == 1 or size * seconds <= CHUNK_SECONDS
 
 
 @given(seconds, workers, st.integers(1, 10**5))
 def test_chunks_use_up_the_input(seconds: float, workers: int, length: int) -> None:
     left, last, chunks = length, 1, 0
     while left:
-        last = chunk_size(seconds, last, workers, left)
+        last = chunk_size(known(seconds), last, workers, left)
         assert last <= left
         left -= last
         chunks += 1

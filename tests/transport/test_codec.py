@@ -84,7 +84,7 @@ def test_items_of_a_chunk_arrive_each_by_itself(items: list[Any]) -> None:
 
 @given(st.lists(values, max_size=8))
 def test_results_of_a_chunk_come_back(results: list[Any]) -> None:
-    form, body, unsent = codec.encode_values(results)
+    form, body, unsent = codec.encode_values(results, set(map(type, results)))
     errors: dict[int, BaseException] = {}
     assert same(codec.decode_values(form, body, errors), results)
     assert not unsent

@@ -154,8 +154,10 @@ class Scheduler:
             credit = self.backlog[0].fn.timing.credit
             looked_at = self.workers if slots is None else map(self.workers.__getitem__, slots)
             short = [w for w in looked_at if len(w.held) <= credit // 2 and self._takes_more(w)]
-            for position, worker in enumerate(short):
-                share = -(-len(self.backlog) // (len(short) - position))
+            # Others may be short of work a moment later: nobody takes more than what falls to each.
+            sharers = max(len(self.workers) - len(self._unstarted), 1)
+            share = -(-len(self.backlog) // sharers)
+            for worker in short:
                 self._fill(worker.slot, min(credit - len(worker.held), share), sends)
         return list(sends.items())
 

@@ -31,7 +31,9 @@ class Chunk:
         self.size = size
         self.left = size  # items without an outcome
         self.values: list[Any] | None = None
-        self.plain = False  # all values are numbers, short strings and the like: nobody minds if they live on a little
+        self.plain = (
+            False  # all values are numbers, short strings and the like: nobody minds if they live on a little
+        )
         self.errors: dict[int, BaseException] = {}  # by position
         self.sent = 0  # bytes of the arguments
         self.bytes = 0  # of arguments and results

@@ -67,7 +67,6 @@ class Run:
         self._drawer = 0  # which one
         self._drawn = 0
         self._last = 0  # size of the last chunk
-        self._pace = Pace()
         self._input_ended = False
         self._input_error: BaseException | None = None
         self.closed = False
@@ -75,6 +74,7 @@ class Run:
         self._iterator: weakref.ref[Any] | None = None
         self._started = False  # somebody has asked for a result
         self._fn, self._context = self._prepare(fn, context_vars)
+        self._pace = Pace(engine.functions.paces.get(self._fn.key, 0.0))
         engine.runs.append(self)
         engine.all_runs.add(self)
 
@@ -156,7 +156,7 @@ class Run:
 
     def _size(self, bounded: bool) -> int:
         size = self._chunksize or chunk_size(
-            self._pace.seconds, self._last or 1, self._engine.max_workers, self._remaining
+            self._pace, self._last or 1, self._engine.max_workers, self._remaining
         )
         if bounded and self.buffersize is not None:
             # Chunks of a part of the buffer, so that the workers go on while the caller takes results.
@@ -353,6 +353,8 @@ class Run:
 
     def close(self) -> None:
         """The caller wants no more: what has not begun never will."""
+        if self._pace.seconds and self._fn.key:
+            self._engine.functions.remember(self._fn.key, self._pace.seconds)
         with self._changed:
             early = not self.closed and bool(self._pending)
             self.closed = True

@@ -141,7 +141,8 @@ def encode_items(
     """Kind and payload of a chunk, and the errors of the items that can't travel."""
     flag = STAR if star else 0
     placed = _Placed(arena)
-    if _all_plain(list(chain.from_iterable(items)) if star else items):
+    values = list(chain.from_iterable(items)) if star else items
+    if _all_plain(values, set(map(type, values))):
         return ITEMS | flag, placed.whole(marshal.dumps(items)), {}
     blob, offsets, errors = pickling.dumps_each(items, place=placed.place if arena is not None else None)
     return ITEMS | PICKLED | flag, placed.whole(marshal.dumps((offsets, blob, placed.references))), errors
@@ -163,9 +164,8 @@ def _unmarshal(stream: memoryview, _: list[memoryview]) -> Any:
     return marshal.loads(stream)
 
 
-def _all_plain(values: list[Any]) -> bool:
-    """Whether all are plain, and small enough to be marshalled together."""
-    kinds = set(map(type, values))
+def _all_plain(values: list[Any], kinds: set[type]) -> bool:
+    """Whether all are plain, and small enough to be marshalled together; ``kinds``: their types."""
     if not kinds <= PLAIN:
         return False
     if kinds.isdisjoint(LONG):
@@ -185,13 +185,16 @@ def encode_value(value: Any, arena: Arena | None = None) -> tuple[int, Any]:
 
 
 def encode_values(
-    values: list[Any], mark: Callable[[int], None] | None = None, arena: Arena | None = None
+    values: list[Any],
+    kinds: set[type],
+    mark: Callable[[int], None] | None = None,
+    arena: Arena | None = None,
 ) -> tuple[int, Any, dict[int, BaseException]]:
     """Form and body of the results of a chunk, and the errors of those that can't travel.
 
-    ``mark`` is told each position before its value is pickled, which may run code of the value's own.
+    ``kinds``: the types of the values. ``mark`` is told each position before its value is pickled, which may run code of the value's own.
     """
-    if _all_plain(values):
+    if _all_plain(values, kinds):
         return 0, values, {}
     placed = _Placed(arena)
     blob, offsets, errors = pickling.dumps_each(values, mark, placed.place if arena is not None else None)
@@ -288,6 +291,7 @@ class FunctionTable:
     def __init__(self) -> None:
         self._references: dict[tuple[str, str], tuple[Any, bytes]] = {}
         self._timings: dict[str, Timing] = {}
+        self.paces: dict[bytes, float] = {}  # seconds an item took in the last map, by key
         self._recent: tuple[Any, ModuleType, Function] | None = None
 
     def again(self, fn: Callable[..., Any]) -> Function | None:
@@ -320,6 +324,12 @@ class FunctionTable:
         if key:
             return Function(fn, name, Timing(), key)
         return Function(fn, name, Timing(), token=token, definition=pickling.dumps(fn, "the function"))
+
+    def remember(self, key: bytes, seconds: float) -> None:
+        """How long an item of a function took in a map that has ended."""
+        if len(self.paces) >= self.MOST_TIMINGS:
+            self.paces.clear()
+        self.paces[key] = seconds
 
     def _reference(self, fn: Callable[..., Any]) -> bytes:
         """The pickled reference to ``fn``, empty if it has to go by value."""

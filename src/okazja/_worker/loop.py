@@ -193,10 +193,11 @@ class Worker:
             while run_items(fn, rest, kind, values, lo, errors):
                 pass
             unsent: dict[int, BaseException] = {}
-            if CoroutineType in set(map(type, values)):
+            kinds = set(map(type, values))
+            if CoroutineType in kinds:
                 _refuse_coroutines(values, unsent)
             mark = functools.partial(_mark_timed if timed else _mark_item, self._words, lo)
-            form, body, unpicklable = self._encoded(values, mark)
+            form, body, unpicklable = self._encoded(values, kinds, mark)
             self._in_task = False
             for position, problem in (unpicklable | unsent).items():
                 errors[lo + position] = codec.encode_error(problem)
@@ -321,13 +322,13 @@ class Worker:
             return make(*args)
 
     def _encoded(
-        self, values: list[Any], mark: Callable[[int], None]
+        self, values: list[Any], kinds: set[type], mark: Callable[[int], None]
     ) -> tuple[int, Any, dict[int, BaseException]]:
         """The results of a chunk. Each may be within the limit, and their pickles together beyond it."""
-        encoded = codec.encode_values(values, mark, self._results)
+        encoded = codec.encode_values(values, kinds, mark, self._results)
         if self.memory is not None and any(isinstance(error, MemoryError) for error in encoded[2].values()):
             self.memory.make_room()
-            encoded = codec.encode_values(values, mark, self._results)
+            encoded = codec.encode_values(values, kinds, mark, self._results)
         return encoded
 
     # --- requests of the parent -------------------------------------------------------------------------
