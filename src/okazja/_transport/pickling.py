@@ -20,7 +20,7 @@ from typing import Any
 
 import cloudpickle
 
-from okazja.errors import NotPicklable
+from okazja.errors import NotPicklable, describe
 
 __all__ = ["dumps", "dumps_each", "explain", "keep_globals", "loads"]
 
@@ -195,12 +195,15 @@ def dumps(value: Any, name: str) -> bytes:
 
 
 def dumps_each(
-    values: list[Any], mark: Callable[[int], None] | None = None
+    values: list[Any],
+    mark: Callable[[int], None] | None = None,
+    passing: type[BaseException] = KeyboardInterrupt,
 ) -> tuple[bytes, list[int], dict[int, BaseException]]:
     """Each value pickled on its own, one after the other in one buffer.
 
     Returns the buffer, the offsets (one more than values), and the errors by position; a value that
     can't be pickled takes no room. ``mark`` is told each position before its value is pickled.
+    ``passing`` is the one exception that is not the value's: Ctrl-C in the parent, an interrupt in a worker.
     """
     file = io.BytesIO()
     offsets = [0]
@@ -213,8 +216,10 @@ def dumps_each(
             pickler.dump(value)
             if file.tell() > LIMIT:
                 raise OverflowError(f"the items of this chunk take over {LIMIT:,} bytes together")
-        except (Exception, SystemExit, KeyboardInterrupt) as error:
-            exits = isinstance(error, (SystemExit, KeyboardInterrupt))  # raised by the value itself
+        except passing:
+            raise
+        except BaseException as error:
+            exits = not isinstance(error, Exception)  # a SystemExit, say, is reported as what it is
             errors[position] = error if exits else explain(value, f"item {position}", error)
             file.seek(offsets[-1])
             file.truncate()
@@ -230,12 +235,12 @@ def explain(value: Any, name: str, error: BaseException) -> NotPicklable:
     tries = iter(range(_TRIES))
     try:
         path, part = _culprit(value, name, tries, _DEPTH)
-    except Exception:
+    except (Exception, SystemExit, GeneratorExit):
         path, part = name, value  # the value's own attributes misbehave: name the whole
     where = path if path == name else f"{path} (inside {name})"
     return NotPicklable(
         f"{where}, of type {type(part).__module__}.{type(part).__qualname__}, can't be pickled, so it can't travel "
-        f"between processes: {type(error).__name__}: {error}. Leave it out, give the class a __reduce__ or "
+        f"between processes: {describe(error)}. Leave it out, give the class a __reduce__ or "
         f'__getstate__ method, create it inside the task, or use Executor("threads").'
     )
 

@@ -158,7 +158,7 @@ class Worker:
             if CoroutineType in set(map(type, values)):
                 _refuse_coroutines(values, unsent)
             mark = functools.partial(_mark_item, words, lo)
-            form, body, unpicklable = codec.encode_values(values, mark)
+            form, body, unpicklable = codec.encode_values(values, mark, Interrupted)
             self._in_task = False
             for position, problem in (unpicklable | unsent).items():
                 errors[lo + position] = codec.encode_error(problem)
