@@ -26,7 +26,7 @@ from okazja._core.messages import (
     Reply,
     StartFailed,
 )
-from okazja._transport.board import CALL, COMMAND, PID, TARGET
+from okazja._transport.board import CALL, COMMAND, PID, TARGET, UNKNOWN
 from okazja._transport.channel import Channel
 from okazja._transport.codec import decode_error
 from okazja._worker.cpus import share_of_cpus
@@ -37,6 +37,8 @@ from okazja.errors import NotPicklable
 __all__ = ["ProcessBackend"]
 
 log = logging.getLogger("okazja")
+
+EXIT = 0.1  # seconds from the closing of a process's descriptors to its end, at most; it takes some µs
 
 _keys = count(1)  # of worker processes, unique in this process
 
@@ -60,6 +62,7 @@ class ProcessBackend:
         self._forking: WorkerProcess | None = None  # the one that is being started
         self._collector: threading.Thread | None = None
         self._closing = False
+        self._hurry = False  # calls were cancelled, so workers that still start have nothing to do
         self._released = False
         self._signal: int | None = None
 
@@ -158,6 +161,7 @@ class ProcessBackend:
 
     def drop(self) -> list[Call]:
         """Nothing waits here: calls that were not sent are the scheduler's."""
+        self._hurry = True
         return []
 
     def end_worker(self, port: Port) -> None:
@@ -180,8 +184,9 @@ class ProcessBackend:
         port.channel.end()  # also with a signal, which a task may have a handler for
         if self._signal == SIGTERM:
             port.terminate()
-        elif self._signal is not None:
+        elif self._signal is not None or (self._hurry and not port.ready):
             port.kill()
+        port.resume()
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait for the collector, which ends after the last worker."""
@@ -250,6 +255,7 @@ class ProcessBackend:
                 if self._read(port, replies, events):
                     # A worker without its channel is of no use: perhaps a task closed descriptors.
                     self._forget(fd)
+                    port.useless = not port.ended(EXIT)
                     port.kill()
             elif fd == self._wake:
                 os.eventfd_read(self._wake)
@@ -309,7 +315,7 @@ class ProcessBackend:
                 port.pid or 0,
                 exited.exitcode,
                 mark.call if served else 0,
-                mark.item if served else 0,
+                UNKNOWN if port.useless else mark.item if served else 0,
                 exited.reason,
             )
         )
@@ -342,6 +348,7 @@ def _nobody_listens(*_: object) -> None:
 
 def _event(port: WorkerProcess, _: int, what: str, body: Any) -> Event:
     if what == READY:
+        port.ready = True
         return Ready(port)
     if what == BACK:
         return HandedBack(port, body)

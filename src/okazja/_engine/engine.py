@@ -361,6 +361,9 @@ class Engine:
                 run.finish(wait=wait)
         self._closing = True
         self._close_if_done()
+        for port in list(self._ports):  # what a stopped worker has begun can be finished only if it goes on
+            if port is not None and (resume := getattr(port, "resume", None)) is not None:
+                resume()
         if wait:
             self.backend.join()
 
@@ -368,7 +371,8 @@ class Engine:
         """Cancel all that has not begun, wherever it waits."""
         with self._lock:
             dropped = self._scheduler.drop_backlog()
-            slots = [worker.slot for worker in self._scheduler.workers if len(worker.held) > 1]
+            workers = self._scheduler.workers
+            slots = [w.slot for w in workers if len(w.held) > 1 or (w.held and not w.ready)]
         self._reclaim(slots)
         with self._lock:
             dropped += self._scheduler.drop_backlog()

@@ -20,7 +20,20 @@ import struct
 import sys
 from dataclasses import dataclass
 
-__all__ = ["CALL", "COMMAND", "DONE", "FIRST", "ITEM", "PID", "STARTED", "TARGET", "TID", "Board", "Mark"]
+__all__ = [
+    "CALL",
+    "COMMAND",
+    "DONE",
+    "FIRST",
+    "ITEM",
+    "PID",
+    "STARTED",
+    "TARGET",
+    "TID",
+    "UNKNOWN",
+    "Board",
+    "Mark",
+]
 
 MAGIC = b"OKAZJA01"
 HEADER = struct.Struct("<8sQQQ32s64s")
@@ -37,6 +50,8 @@ DONE = 5  # items finished so far
 COMMAND = 6  # what the parent asks for, see okazja._worker.loop
 TARGET = 7  # the call the command is about
 FIRST = 8  # index in the input of its chunk's first item, plus 1; 0: a submitted call
+
+UNKNOWN = (1 << 64) - 1  # as ITEM: some item of the chunk has made the worker useless, nobody knows which
 
 
 @dataclass(frozen=True, slots=True)

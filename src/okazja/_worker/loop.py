@@ -24,7 +24,19 @@ from types import CoroutineType
 from typing import Any
 
 from okazja._transport import codec, pickling
-from okazja._transport.board import CALL, COMMAND, DONE, FIRST, ITEM, PID, STARTED, TARGET, TID, Board
+from okazja._transport.board import (
+    CALL,
+    COMMAND,
+    DONE,
+    FIRST,
+    ITEM,
+    PID,
+    STARTED,
+    TARGET,
+    TID,
+    UNKNOWN,
+    Board,
+)
 from okazja._transport.channel import DEFINE, WorkerEnd
 from okazja._worker.task import checked, name_of
 from okazja.errors import TaskTypeError
@@ -114,7 +126,17 @@ class Worker:
         if reply[4] == lo:
             words[CALL] = 0  # all of the chunk was handed back: somebody else replies
         else:
+            self._reply(reply)
+
+    def _reply(self, reply: tuple[Any, ...]) -> None:
+        """Send the reply of the running call."""
+        try:
             self._end.send(reply)
+        except OSError:
+            self._words[ITEM] = (
+                UNKNOWN  # a task has closed descriptors that are not its own, perhaps long ago
+            )
+            raise
 
     def _single(
         self, number: int, function: Any, kind: int, payload: Any, lo: int, hi: int, context: bytes | None
