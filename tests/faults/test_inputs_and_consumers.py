@@ -27,7 +27,9 @@ def mapped(executor: Executor, numbers: Iterator[int]) -> Iterator[int]:
 
 
 def streamed(executor: Executor, numbers: Iterator[int]) -> Iterator[int]:
-    return (outcome.value for outcome in executor.stream(tasks.square, numbers, ordered=True) if outcome.ok)
+    for outcome in executor.stream(tasks.square, numbers, ordered=True):
+        assert outcome.value is not None, outcome.error
+        yield outcome.value
 
 
 @pytest.fixture(params=BACKENDS)
@@ -53,13 +55,7 @@ def test_an_input_that_raises(executor: Executor, passed: Stream, count: int) ->
     got: list[int] = []
     with pytest.raises(LookupError, match="no more"):
         got.extend(passed(executor, numbers()))
-    assert got == [], "extend takes all or nothing"
-    results = passed(executor, numbers())
-    for _ in range(count):
-        got.append(next(results))
-    with pytest.raises(LookupError, match="no more"):
-        next(results)
-    assert got == [n * n for n in range(count)]
+    assert got == [n * n for n in range(count)], "all that came before the error"
 
 
 def test_an_endless_input_and_a_consumer_that_stops(executor: Executor, passed: Stream) -> None:
@@ -118,7 +114,7 @@ def test_wrong_arity_is_said_before_anything_is_drawn(backend: str) -> None:
         with pytest.raises(TypeError, match="argument"):
             executor.map(tasks.square, drawn, drawn)
         with pytest.raises(TypeError, match="argument"):
-            executor.stream(tasks.die_at, drawn)
+            executor.stream(tasks.die_at, drawn)  # type: ignore[arg-type]
     assert next(drawn) == 0
 
 
@@ -163,8 +159,7 @@ ENDS = {
     "an exception in the main thread": ("raise LookupError('mine')", 1, "LookupError: mine\n"),
     "os._exit": ("os._exit(5)", 5, ""),
     "the end, work begun by a thread": (
-        "thread = threading.Thread(target=lambda: executor.map(record, ['late'] * 100, range(100)))\n"
-        "thread.start(); thread.join()",
+        "thread = threading.Thread(target=lambda: executor.submit(record, 'late', 1)); thread.start()",
         0,
         "",
     ),
