@@ -1,11 +1,13 @@
-"""Tasks that misbehave, and innocent ones beside them."""
+"""Tasks that misbehave, and innocent ones beside them.
+
+Each worker that starts imports this: what takes long to import is imported where it is used.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import faulthandler
-import multiprocessing
 import os
 import resource
 import signal
@@ -14,12 +16,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from okazja import Executor
-from okazja.testing.gate import wait_at
 
 GUILTY = 777  # the item at which a deadly task dies
 
@@ -237,6 +237,8 @@ def swallow_everything(marker: str = "") -> None:
 
 def wait_as_pid(address: tuple[str, int]) -> int:
     """Arrive at a gate under the process id, wait there, and return it."""
+    from okazja.testing.gate import wait_at
+
     wait_at(address, str(os.getpid()))
     return os.getpid()
 
@@ -275,6 +277,7 @@ def become_a_daemon(path: str) -> None:
 
 def leave_a_thread_that_ends(path: str, gate: tuple[str, int]) -> str:
     """Not a daemon: an interpreter waits for it before it ends."""
+    from okazja.testing.gate import wait_at
 
     def work() -> None:
         wait_at(gate)
@@ -326,6 +329,9 @@ def break_builtins(_: object = None) -> str:
 
 
 def pool_of_concurrent_futures(count: int) -> list[int]:
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("fork")) as executor:
         processes = list(executor.map(square, range(count)))
     with ThreadPoolExecutor(2) as executor:
@@ -335,6 +341,8 @@ def pool_of_concurrent_futures(count: int) -> list[int]:
 
 
 def pool_of_multiprocessing(count: int) -> list[int]:
+    import multiprocessing
+
     with multiprocessing.get_context("fork").Pool(2) as pool:
         return pool.map(square, range(count))
 
