@@ -78,6 +78,10 @@ def square(number: int) -> int:
     return number * number
 
 
+def square_and_pid(number: int) -> tuple[int, int]:
+    return number * number, os.getpid()
+
+
 def close_all_descriptors(_: object = None) -> str:
     os.closerange(3, 1 << 16)
     return "closed"
