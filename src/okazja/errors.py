@@ -22,7 +22,27 @@ __all__ = [
     "UnsupportedHere",
     "UnsupportedParameter",
     "WorkerDied",
+    "describe",
+    "set_cause",
 ]
+
+LONGEST = 2_000  # characters of an error's own message that are quoted in another's
+
+
+def describe(error: BaseException) -> str:
+    """The type and the message of an error, whatever its ``__str__`` does: raise, exit, never stop growing."""
+    try:
+        message = str(error)
+    except BaseException as problem:
+        message = f"<its message can't be shown: __str__ raised {type(problem).__name__}>"
+    if len(message) > LONGEST:
+        message = f"{message[:LONGEST]}... ({len(message):,} characters)"
+    return f"{type(error).__name__}: {message}"
+
+
+def set_cause(error: BaseException, cause: BaseException) -> None:
+    """``error.__cause__ = cause``, also where the class forbids assignments (a frozen dataclass, say)."""
+    BaseException.__setattr__(error, "__cause__", cause)
 
 
 class OkazjaError(Exception):

@@ -333,3 +333,19 @@ def test_drop_all_gives_up_what_was_sent_too() -> None:
         scheduler.offer(call)
     assert sorted(call.id for call in scheduler.drop_all()) == [call.id for call in calls]
     assert not scheduler.pending
+
+
+def test_where_nobody_knows_the_guilty_item_each_goes_back_by_itself() -> None:
+    scheduler = Scheduler(1)
+    function = Function(None, "f", Timing())
+    chunk = Call(scheduler.number(), function, 0, b"", Client(), 3, 7)
+    behind = Call(scheduler.number(), function, 0, b"", Client())
+    scheduler.offer(chunk)
+    scheduler.offer(behind)
+    unknown = (1 << 64) - 1
+    assert scheduler.died(0, chunk.id, unknown).guilty is None
+    assert [(call.lo, call.hi) for call in scheduler.backlog] == [(3, 4), (4, 5), (5, 6), (6, 7), (0, 1)]
+    assert scheduler.pending == 5
+    [(_, [alone])] = scheduler.top_up()
+    assert scheduler.died(0, alone.id, unknown).guilty is alone, "run by itself, it is known"
+    assert scheduler.pending == 4

@@ -45,6 +45,8 @@ class WorkerProcess:
     pidfd: int = -1
     handle: Any = None  # the multiprocessing.Process, if that started it
     launched: bool = False
+    ready: bool = False  # its initializer has run
+    useless: bool = False  # it was killed because it had lost its channel
     wanted: int = 0  # a signal to send as soon as there is a process to send it to
 
     def is_alive(self) -> bool:
@@ -73,6 +75,11 @@ class WorkerProcess:
         """SIGKILL."""
         self.send_signal(signal.SIGKILL)
 
+    def resume(self) -> None:
+        """SIGCONT, for one that somebody has stopped: only then can it end. Nothing to one that runs."""
+        if self.pid is not None:
+            self.send_signal(signal.SIGCONT)
+
     def join(self, timeout: float | None = None) -> None:
         """Wait until the process has ended, at most ``timeout`` seconds."""
         if not self.gone and self.pidfd >= 0:
@@ -82,6 +89,11 @@ class WorkerProcess:
                 pass  # it ended, and was forgotten, meanwhile
         elif not self.gone and self.handle is not None:
             wait([self.handle.sentinel], timeout)
+
+    def ended(self, timeout: float) -> bool:
+        """Whether the process has ended, waited for up to ``timeout`` seconds."""
+        ending = self.pidfd if self.pidfd >= 0 or self.handle is None else self.handle.sentinel
+        return self.gone or (ending >= 0 and bool(wait([ending], timeout)))
 
     def release(self) -> None:
         """Give descriptors back once the process is gone."""
@@ -301,7 +313,7 @@ class ContextLauncher:
         self._context = context
         self._name = name
         self._lifeline = zygote_process.lifeline()
-        self._started: dict[int, WorkerProcess] = {}  # by sentinel
+        self._started: dict[int, WorkerProcess] = {}  # by the descriptor that tells of its end
 
     @property
     def forks(self) -> bool:
@@ -321,18 +333,28 @@ class ContextLauncher:
             raise ExecutorBroken(f"a worker process could not be started: {error}") from error
         process.handle, process.pid = handle, handle.pid
         process.channel.handed_over()
-        self._started[handle.sentinel] = process
+        self._started[self._ending(process)] = process
         ledger.started(handle.pid)
 
+    def _ending(self, process: WorkerProcess) -> int:
+        """What becomes readable when the process has ended.
+
+        The sentinel of a fork or a spawn is a pipe, of which a child that a task forks keeps a copy open.
+        """
+        if self._context.get_start_method() == "forkserver":  # there it is written to
+            return int(process.handle.sentinel)
+        process.pidfd = os.pidfd_open(process.handle.pid)  # a child of ours: not waited for, so still there
+        return process.pidfd
+
     def watched(self) -> list[int]:
-        """The sentinels."""
+        """What tells of their end."""
         return list(self._started)
 
     def exits(self) -> Iterator[Exit]:
-        """Processes whose sentinel is readable."""
-        for sentinel, process in list(self._started.items()):
-            if wait([sentinel], 0):
-                del self._started[sentinel]
+        """Processes that have ended."""
+        for ending, process in list(self._started.items()):
+            if wait([ending], 0):
+                del self._started[ending]
                 seconds = ledger.cpu_seconds(process.handle.pid)
                 process.handle.join()
                 ledger.ended(process.handle.pid, seconds)

@@ -31,7 +31,7 @@ from okazja._core.messages import (
     WornOut,
 )
 from okazja._transport.arena import Arena, Reader, create
-from okazja._transport.board import CALL, COMMAND, PID, TARGET, TARGET_ITEM
+from okazja._transport.board import CALL, COMMAND, PID, TARGET, TARGET_ITEM, UNKNOWN
 from okazja._transport.channel import TIDY, Channel
 from okazja._transport.codec import decode_error
 from okazja._transport.patience import Patience
@@ -44,6 +44,8 @@ from okazja.errors import NotPicklable
 __all__ = ["ProcessBackend"]
 
 log = logging.getLogger("okazja")
+
+EXIT = 0.1  # seconds from the closing of a process's descriptors to its end, at most; it takes some µs
 
 _keys = count(1)  # of worker processes, unique in this process
 
@@ -73,6 +75,7 @@ class ProcessBackend:
         self._lingers_at: WorkerProcess | None = None  # the worker whose replies it reads
         self._patience = Patience()  # of that thread
         self._closing = False
+        self._hurry = False  # calls were cancelled, so workers that still start have nothing to do
         self._released = False
         self._signal: int | None = None
         self._nudges: deque[WorkerProcess] = deque()  # of whose results much was let go of
@@ -191,6 +194,7 @@ class ProcessBackend:
 
     def drop(self) -> list[Call]:
         """Nothing waits here: calls that were not sent are the scheduler's."""
+        self._hurry = True
         return []
 
     def linger(self, port: Port, take: Callable[[list[Reply]], bool]) -> None:
@@ -244,8 +248,9 @@ class ProcessBackend:
         port.channel.end()  # also with a signal, which a task may have a handler for
         if self._signal == SIGTERM:
             port.terminate()
-        elif self._signal is not None:
+        elif self._signal is not None or (self._hurry and not port.ready):
             port.kill()
+        port.resume()
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait for the collector, which ends after the last worker."""
@@ -335,6 +340,7 @@ class ProcessBackend:
                 if self._read(port, replies, events):
                     # A worker without its channel is of no use: perhaps a task closed descriptors.
                     self._forget(fd)
+                    port.useless = not port.ended(EXIT)
                     port.kill()
             elif fd == self._wake:
                 os.eventfd_read(self._wake)
@@ -402,7 +408,7 @@ class ProcessBackend:
                 port.pid or 0,
                 exited.exitcode,
                 mark.call if served else 0,
-                mark.item if served else 0,
+                UNKNOWN if port.useless else mark.item if served else 0,
                 exited.reason,
                 (monotonic_ns() - mark.started_ns) / 1e9 if served and mark.started_ns else 0.0,
             )
@@ -437,6 +443,7 @@ def _nobody_listens(*_: object) -> None:
 
 def _event(port: WorkerProcess, _: int, what: str, body: Any) -> Event:
     if what == READY:
+        port.ready = True
         return Ready(port)
     if what == BACK:
         return HandedBack(port, body)

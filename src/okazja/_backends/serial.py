@@ -17,7 +17,7 @@ from okazja._core.messages import Call, Port, Reply
 from okazja._transport.board import CALL, DONE, FIRST, PID, STARTED, TID
 from okazja._transport.codec import RAISED, VALUE
 from okazja._worker.task import checked
-from okazja.errors import ExecutorBroken, RemoteTraceback
+from okazja.errors import ExecutorBroken, RemoteTraceback, describe, set_cause
 
 __all__ = ["SerialBackend", "execute", "initializer_failed"]
 
@@ -79,8 +79,10 @@ class SerialBackend:
         if self._spec.initializer is not None:
             try:
                 self._spec.initializer(*self._spec.initargs)
-            except Exception as error:
+            except BaseException as error:
                 self._broken = initializer_failed(error)
+                if _is_ctrl_c(error):
+                    raise
 
     @property
     def broken(self) -> ExecutorBroken | None:
@@ -146,11 +148,11 @@ def execute(call: Call) -> Reply:
 def initializer_failed(error: BaseException) -> ExecutorBroken:
     """The error for all calls of an executor whose initializer raised; the standard library logs it as well."""
     logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=error)
-    broken = ExecutorBroken(f"the initializer failed, so no call can run: {type(error).__name__}: {error}")
+    broken = ExecutorBroken(f"the initializer failed, so no call can run: {describe(error)}")
     # The traceback as text: its frames lead to whoever submitted, and would keep the executor alive.
     text = "".join(traceback.format_exception(error))
     broken.__cause__ = error.with_traceback(None)
-    error.__cause__ = RemoteTraceback(text)
+    set_cause(error, RemoteTraceback(text))
     return broken
 
 

@@ -258,6 +258,8 @@ class Scheduler:
         """A worker has ended while its mark said item ``item`` of call ``number`` (0: none).
 
         The item it ran is guilty; everything else that it held goes back to the head of the backlog.
+        Where the mark is of no item of the call, its items go back one by one: the guilty one, run by
+        itself, will be known.
         """
         worker = self.workers[slot]
         held, worker.held = worker.held, {}
@@ -269,8 +271,9 @@ class Scheduler:
         guilty = held.pop(number, None)
         again = list(held.values())
         if guilty is not None and guilty.items > 1:
-            again = self._innocent_parts(guilty, item) + again
-            guilty = guilty.part(number, item, item + 1)
+            known = guilty.lo <= item < guilty.hi
+            again = (self._innocent_parts(guilty, item) if known else self._one_by_one(guilty)) + again
+            guilty = guilty.part(number, item, item + 1) if known else None
         elif guilty is not None:
             self.pending -= 1
         for call in again:
@@ -282,6 +285,11 @@ class Scheduler:
         """The items of a chunk before and after the guilty one, as calls of their own."""
         ranges = [(call.lo, item), (item + 1, call.hi)]
         parts = [call.part(self.number(), lo, hi) for lo, hi in ranges if lo < hi]
+        self.pending += len(parts) - 1
+        return parts
+
+    def _one_by_one(self, call: Call) -> list[Call]:
+        parts = [call.part(self.number(), item, item + 1) for item in range(call.lo, call.hi)]
         self.pending += len(parts) - 1
         return parts
 

@@ -6,7 +6,7 @@ import signal
 
 from okazja._core.messages import Call, Died
 from okazja._core.scheduler import MAX_START_DEATHS
-from okazja.errors import ExecutorBroken, WorkerDied
+from okazja.errors import ExecutorBroken, WorkerDied, describe
 
 __all__ = ["backend_failed", "fresh", "start_failed", "worker_died", "workers_die_at_start"]
 
@@ -41,13 +41,13 @@ def fresh(error: BaseException) -> BaseException:
 
 def backend_failed(cause: BaseException) -> ExecutorBroken:
     """The error for all calls when the backend itself can't go on."""
-    error = ExecutorBroken(f"the executor can't go on: {type(cause).__name__}: {cause}")
+    error = ExecutorBroken(f"the executor can't go on: {describe(cause)}")
     error.__cause__ = cause
     return error
 
 
 def start_failed(cause: BaseException) -> ExecutorBroken:
-    error = ExecutorBroken(f"the initializer failed, so no call can run: {type(cause).__name__}: {cause}")
+    error = ExecutorBroken(f"the initializer failed, so no call can run: {describe(cause)}")
     error.__cause__ = cause
     return error
 

@@ -415,6 +415,9 @@ class Engine:
             self.retrying.give_up()
         self._closing = True
         self._close_if_done()
+        for port in list(self.ports):  # what a stopped worker has begun can be finished only if it goes on
+            if port is not None and (resume := getattr(port, "resume", None)) is not None:
+                resume()
         if wait:
             self.backend.join()
 
@@ -422,7 +425,8 @@ class Engine:
         """Cancel all that has not begun, wherever it waits."""
         with self.lock:
             dropped = self.scheduler.drop_backlog()
-            slots = [worker.slot for worker in self.scheduler.workers if len(worker.held) > 1]
+            workers = self.scheduler.workers
+            slots = [w.slot for w in workers if len(w.held) > 1 or (w.held and not w.ready)]
         self._reclaim(slots)
         with self.lock:
             dropped += self.scheduler.drop_backlog()

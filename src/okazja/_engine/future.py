@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from okazja._core.messages import Call, Reply
 from okazja._transport.codec import ERROR, RAISED, VALUE, decode_error, decode_value
+from okazja.errors import describe
 
 __all__ = ["Future", "report_lost"]
 
@@ -149,7 +150,27 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     def __await__(self) -> Generator[Any, None, T]:
         import asyncio
 
-        return asyncio.wrap_future(self).__await__()
+        # Not asyncio.wrap_future: before CPython 3.12 that never completes if the call raised StopIteration.
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+
+        def complete() -> None:
+            if not done.done():
+                done.set_result(None)
+
+        def tell(_: object) -> None:
+            with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+                loop.call_soon_threadsafe(complete)
+
+        self.add_done_callback(tell)
+        try:
+            yield from done
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+        if self.cancelled():
+            raise asyncio.CancelledError
+        return self.result()  # a StopIteration leaves this generator as RuntimeError (PEP 479)
 
     def __repr__(self) -> str:
         shown = super().__repr__()
@@ -270,9 +291,8 @@ def report_lost(error: BaseException, what: str) -> None:
     """Log an error that would be lost. Never raises: it is called while objects are being deleted."""
     with suppress(Exception):
         log.error(
-            "%s: %s: %s",
+            "%s: %s",
             what,
-            type(error).__name__,
-            error,
+            describe(error),
             exc_info=(type(error), error, error.__traceback__),
         )

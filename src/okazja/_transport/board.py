@@ -31,6 +31,7 @@ __all__ = [
     "TARGET",
     "TARGET_ITEM",
     "TID",
+    "UNKNOWN",
     "Board",
     "Mark",
 ]
@@ -51,6 +52,8 @@ COMMAND = 6  # what the parent asks for, see okazja._worker.loop
 TARGET = 7  # the call the command is about
 FIRST = 8  # index in the input of its chunk's first item, plus 1; 0: a submitted call
 TARGET_ITEM = 9  # the item that is to be interrupted, by its position plus 1; 0: whichever runs
+
+UNKNOWN = (1 << 64) - 1  # as ITEM: some item of the chunk has made the worker useless, nobody knows which
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,13 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from itertools import chain, pairwise
-from types import FunctionType, ModuleType
+from types import FunctionType, ModuleType, TracebackType
 from typing import Any
 
 from okazja._core.messages import Call, Function, Timing
 from okazja._transport import pickling
 from okazja._transport.arena import LARGE, Arena, Block, Large, Reference, read
-from okazja.errors import NotPicklable, NotRebuilt, RemoteTraceback
+from okazja.errors import LONGEST, NotPicklable, NotRebuilt, RemoteTraceback, describe, set_cause
 
 __all__ = [
     "ARGS",
@@ -46,6 +46,7 @@ __all__ = [
 PLAIN = frozenset({int, float, complex, str, bytes, bool, type(None)})
 
 LONG = frozenset({str, bytes})  # plain, but of any size: from LARGE bytes or characters on they are pickled
+LONGEST_TRACEBACK = 1 << 16  # characters of a worker's traceback that travel
 
 # Kinds of a call's payload, a sum of flags.
 ARGS = 0  # one call: a tuple of plain positional arguments
@@ -189,15 +190,18 @@ def encode_values(
     kinds: set[type],
     mark: Callable[[int], None] | None = None,
     arena: Arena | None = None,
+    passing: type[BaseException] = KeyboardInterrupt,
 ) -> tuple[int, Any, dict[int, BaseException]]:
     """Form and body of the results of a chunk, and the errors of those that can't travel.
 
-    ``kinds``: the types of the values. ``mark`` is told each position before its value is pickled, which may run code of the value's own.
+    ``kinds``: the types of the values. ``mark`` is told each position before its value is pickled, which may
+    run code of the value's own; ``passing`` is the one exception that is not the value's.
     """
     if _all_plain(values, kinds):
         return 0, values, {}
     placed = _Placed(arena)
-    blob, offsets, errors = pickling.dumps_each(values, mark, placed.place if arena is not None else None)
+    place = placed.place if arena is not None else None
+    blob, offsets, errors = pickling.dumps_each(values, mark, place, passing)
     return PICKLED, placed.beside(offsets, blob), errors
 
 
@@ -205,16 +209,35 @@ def encode_error(error: BaseException, skip: int = 0) -> tuple[bytes, str]:
     """An exception and its traceback as text; ``skip`` frames of the worker's own are left out.
 
     Source lines are read here, where the files are those that ran. An exception that can't be pickled
-    travels as the NotPicklable that says so.
+    travels as the NotPicklable that says so. Whatever the exception's own methods do, this does not raise.
     """
     trace = error.__traceback__
     for _ in range(skip):
         trace = trace.tb_next if trace is not None else None
-    text = "".join(traceback.format_exception(type(error), error, trace))
+    text = _traceback_text(error, trace)
+    name = f"the exception {type(error).__name__}"
     try:
-        return pickling.dumps(error, f"the exception {type(error).__name__}"), text
+        return pickling.dumps(error, name), text
     except NotPicklable as problem:
-        return pickling.dumps(problem, "the error"), text
+        said = problem
+    except BaseException as problem:  # its __reduce__ exits, say
+        said = NotPicklable(
+            f"{name} can't be pickled, so it can't travel between processes: {describe(problem)}"
+        )
+    return pickling.dumps(said, "the error"), text
+
+
+def _traceback_text(error: BaseException, trace: TracebackType | None) -> str:
+    """The traceback as it would be printed, of a length that can be read."""
+    try:
+        text = "".join(traceback.format_exception(type(error), error, trace))
+    except BaseException as problem:  # its notes or its causes misbehave
+        return f"{describe(error)}\n(its traceback can't be shown: {describe(problem)})\n"
+    if len(text) > LONGEST_TRACEBACK:
+        half = LONGEST_TRACEBACK // 2
+        left_out = f"\n... ({len(text) - 2 * half:,} characters)\n"
+        text = text[:half] + left_out + text[-half:]
+    return text
 
 
 # --- replies, in the parent --------------------------------------------------------------------------
@@ -230,7 +253,7 @@ def decode_value(form: int, body: Any) -> Any:
         return pickling.loads(body)
     except BaseException as error:
         raise NotRebuilt(
-            f"the result arrived but can't be rebuilt from its pickle: {type(error).__name__}: {error}"
+            f"the result arrived but can't be rebuilt from its pickle: {describe(error)}"
         ) from error
 
 
@@ -261,12 +284,12 @@ def decode_error(body: tuple[bytes, str]) -> BaseException:
         if not isinstance(error, BaseException):
             raise TypeError(f"it became {type(error).__name__}")
     except BaseException as problem:
-        last = text.strip().rsplit("\n", 1)[-1]
+        last = text.strip().rsplit("\n", 1)[-1][:LONGEST]
         error = NotRebuilt(
-            f"the task raised an exception that can't be rebuilt here ({type(problem).__name__}: {problem}): {last}. "
+            f"the task raised an exception that can't be rebuilt here ({describe(problem)}): {last}. "
             f"Give its class a __reduce__ method, or pass all arguments of __init__ to super().__init__."
         )
-    error.__cause__ = RemoteTraceback(text)
+    set_cause(error, RemoteTraceback(text))
     assert isinstance(error, BaseException)
     return error
 

@@ -21,7 +21,7 @@ from typing import Any
 import cloudpickle
 
 from okazja._transport import arena, mapping
-from okazja.errors import NotPicklable
+from okazja.errors import NotPicklable, describe
 
 __all__ = ["dump", "dumps", "dumps_each", "explain", "keep_globals", "loads"]
 
@@ -280,12 +280,14 @@ def dumps_each(
     values: list[Any],
     mark: Callable[[int], None] | None = None,
     place: Callable[[int, list[Any], list[memoryview]], bool] | None = None,
+    passing: type[BaseException] = KeyboardInterrupt,
 ) -> tuple[bytes, list[int], dict[int, BaseException]]:
     """Each value pickled on its own, one after the other in one buffer.
 
     Returns the buffer, the offsets (one more than values), and the errors by position; a value that
     can't be pickled takes no room. ``mark`` is told each position before its value is pickled. ``place``
     is offered each that is large, with its position; it takes no room here either if that says True.
+    ``passing`` is the one exception that is not the value's: Ctrl-C in the parent, an interrupt in a worker.
     """
     blob: list[Any] = []
     offsets = [0]
@@ -298,18 +300,16 @@ def dumps_each(
         try:
             pickler.dump(value)
             parts = stream.take()
+            if place is not None and _is_large(parts, buffers, offsets[-1]):
+                parts = _apart(place, position, value, parts, buffers)
             size = sum(map(len, parts))
-            if place is not None and (buffers or size >= arena.LARGE or offsets[-1] > CROWDED):
-                if place(position, parts, buffers):
-                    size = 0
-                elif buffers:
-                    parts = [dumps(value, f"item {position}")]
-                    size = len(parts[0])
             if offsets[-1] + size > LIMIT:
                 raise OverflowError(f"the items of this chunk take over {LIMIT:,} bytes together")
-        except (Exception, SystemExit, KeyboardInterrupt) as error:
-            # Raised by the value itself, or no fault of its.
-            as_it_is = isinstance(error, (SystemExit, KeyboardInterrupt, MemoryError))
+        except passing:
+            raise
+        except BaseException as error:
+            # A SystemExit, say, is reported as what it is, and want of memory is no fault of the value.
+            as_it_is = isinstance(error, MemoryError) or not isinstance(error, Exception)
             errors[position] = error if as_it_is else explain(value, f"item {position}", error)
             size = 0
             stream = _Stream()
@@ -323,17 +323,34 @@ def dumps_each(
     return b"".join(blob), offsets, errors
 
 
+def _is_large(parts: list[Any], buffers: list[memoryview], before: int) -> bool:
+    return bool(buffers) or sum(map(len, parts)) >= arena.LARGE or before > CROWDED
+
+
+def _apart(
+    place: Callable[[int, list[Any], list[memoryview]], bool],
+    position: int,
+    value: Any,
+    parts: list[Any],
+    buffers: list[memoryview],
+) -> list[Any]:
+    """Offer a large value a place of its own; what is left of it for the common buffer."""
+    if place(position, parts, buffers):
+        return []
+    return [dumps(value, f"item {position}")] if buffers else parts
+
+
 def explain(value: Any, name: str, error: BaseException) -> NotPicklable:
     """The error to show for a value that could not be pickled."""
     tries = iter(range(_TRIES))
     try:
         path, part = _culprit(value, name, tries, _DEPTH)
-    except Exception:
+    except (Exception, SystemExit, GeneratorExit):
         path, part = name, value  # the value's own attributes misbehave: name the whole
     where = path if path == name else f"{path} (inside {name})"
     return NotPicklable(
         f"{where}, of type {type(part).__module__}.{type(part).__qualname__}, can't be pickled, so it can't travel "
-        f"between processes: {type(error).__name__}: {error}. Leave it out, give the class a __reduce__ or "
+        f"between processes: {describe(error)}. Leave it out, give the class a __reduce__ or "
         f'__getstate__ method, create it inside the task, or use Executor("threads").'
     )
 

@@ -38,6 +38,7 @@ from okazja._transport.board import (
     TARGET,
     TARGET_ITEM,
     TID,
+    UNKNOWN,
     Board,
 )
 from okazja._transport.channel import DEFINE, TIDY
@@ -141,12 +142,20 @@ class Worker:
             os._exit(0)  # a child that a task forked came back from it: the reply is the worker's alone
         if reply[4] == lo:
             words[CALL] = 0  # all of the chunk was handed back: somebody else replies
-            return
+        else:
+            self._reply(reply)
+
+    def _reply(self, reply: tuple[Any, ...]) -> None:
+        """Send the reply of the running call."""
         body = reply[2]
         if type(body) is Large:
             self._results.lend(body.blocks)
             reply = (*reply[:2], body.reference, *reply[3:])
-        self._with_room(self._end.send, reply)
+        try:
+            self._with_room(self._end.send, reply)
+        except OSError:  # a task has closed descriptors that are not its own, perhaps long ago
+            self._words[ITEM] = UNKNOWN
+            raise
 
     def _single(
         self, number: int, function: Any, kind: int, payload: Any, lo: int, hi: int, context: bytes | None
@@ -325,10 +334,10 @@ class Worker:
         self, values: list[Any], kinds: set[type], mark: Callable[[int], None]
     ) -> tuple[int, Any, dict[int, BaseException]]:
         """The results of a chunk. Each may be within the limit, and their pickles together beyond it."""
-        encoded = codec.encode_values(values, kinds, mark, self._results)
+        encoded = codec.encode_values(values, kinds, mark, self._results, Interrupted)
         if self.memory is not None and any(isinstance(error, MemoryError) for error in encoded[2].values()):
             self.memory.make_room()
-            encoded = codec.encode_values(values, kinds, mark, self._results)
+            encoded = codec.encode_values(values, kinds, mark, self._results, Interrupted)
         return encoded
 
     # --- requests of the parent -------------------------------------------------------------------------
