@@ -334,7 +334,7 @@ class Engine:
         lost = getattr(call.sink, "_lost", None) if call is not None else None
         innocent = innocent and lost is not None  # a submitted call that began never begins again
         if call is not None and lost is not None:
-            lost(call, death.item + innocent)
+            lost(call, _end_of_lost(call, death.item) + innocent)
         verdict = self.scheduler.died(slot, 0 if innocent else death.call, death.item)
         guilty = verdict.guilty
         if guilty is not None:
@@ -536,3 +536,10 @@ class Engine:
             if isinstance(call.sink, Future):
                 call.sink._after_fork(self.broken)
         self.backend.after_fork()
+
+
+def _end_of_lost(call: Call, item: int) -> int:
+    """The items before this one had begun on a worker that died, and will begin once more."""
+    if item < call.hi:
+        return item
+    return call.hi if call.items > 1 else call.lo  # unknown which; a single one is blamed in any case
