@@ -72,7 +72,6 @@ class ProcessBackend:
         self._forking: WorkerProcess | None = None  # the one that is being started
         self._collector: threading.Thread | None = None
         self._lingering = threading.Lock()  # one thread at most reads in the collector's place
-        self._lingers_at: WorkerProcess | None = None  # the worker whose replies it reads
         self._patience = Patience()  # of that thread
         self._closing = False
         self._hurry = False  # calls were cancelled, so workers that still start have nothing to do
@@ -132,11 +131,11 @@ class ProcessBackend:
     def _launch(self, port: WorkerProcess) -> None:
         port.launched = True
         self._ports[port.channel.replies] = port
-        self._poll.register(port.channel.replies, select.EPOLLIN)
         board = self._spec.board.fd
         assert board is not None
         self._forking = port
         try:
+            self._poll.register(port.channel.replies, select.EPOLLIN)
             self._launcher.launch(port, board, self.arena.fd)
         except BaseException:
             del self._ports[port.channel.replies]
@@ -200,15 +199,14 @@ class ProcessBackend:
     def linger(self, port: Port, take: Callable[[list[Reply]], bool]) -> None:
         """Read this worker's replies in the calling thread, for a moment; the collector sleeps on meanwhile."""
         assert isinstance(port, WorkerProcess)
-        if not self._lingering.acquire(blocking=False):
+        lingering = self._lingering
+        if not lingering.acquire(blocking=False):
             return
-        self._lingers_at = port
         with port.channel.reading:
             if self._watch_replies(port, 0):
                 port.channel.glance(self._patience, take)
                 self._watch_replies(port, select.EPOLLIN)
-        self._lingers_at = None
-        self._lingering.release()
+        lingering.release()
 
     def _watch_replies(self, port: WorkerProcess, events: int) -> bool:
         """Whether the collector is told of them; its worker's end is told in any case."""
@@ -218,15 +216,15 @@ class ProcessBackend:
             return False  # the worker is gone
         return True
 
-    def stop_lingering(self) -> None:
-        """An exception broke into `linger`, anywhere: the collector reads all replies again."""
-        port, self._lingers_at = self._lingers_at, None
-        if port is not None:
-            self._watch_replies(port, select.EPOLLIN)
-            self._lingering = threading.Lock()
-        with self._launching:
-            if not self._released:
-                os.eventfd_write(self._wake, 1)
+    def stop_lingering(self, port: Port) -> None:
+        """An exception broke into `linger`, anywhere: the collector reads all replies again.
+
+        The lock may be held for ever, so it is replaced. Two threads that linger for a while do no harm.
+        """
+        assert isinstance(port, WorkerProcess)
+        self._lingering = threading.Lock()
+        self._watch_replies(port, select.EPOLLIN)
+        self.wake()
 
     def end_worker(self, port: Port) -> None:
         """End of file on its calls ends the worker."""
@@ -413,7 +411,8 @@ class ProcessBackend:
                 (monotonic_ns() - mark.started_ns) / 1e9 if served and mark.started_ns else 0.0,
             )
         )
-        port.channel.close()
+        with port.channel.reading:  # some thread may be looking for a reply
+            port.channel.close()
 
     def _forget(self, fd: int) -> None:
         """Watch a descriptor no longer. Closing it is not enough: a process that forked may hold a copy."""
