@@ -30,7 +30,7 @@ from okazja._core.messages import (
     StartFailed,
     WornOut,
 )
-from okazja._transport.arena import Arena, Reader, create
+from okazja._transport.arena import Arena, Bell, Reader, create
 from okazja._transport.board import CALL, COMMAND, PID, TARGET, TARGET_ITEM, UNKNOWN
 from okazja._transport.channel import TIDY, Channel
 from okazja._transport.codec import decode_error
@@ -85,7 +85,8 @@ class ProcessBackend:
         self._spec = spec
         self._deliver = deliver
         self._poll = select.epoll()
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._bell = Bell()
+        self._wake = self._bell.fd
         self._poll.register(self._wake, select.EPOLLIN)
         self.arena = Arena(create(spec.max_workers))
         try:
@@ -93,7 +94,7 @@ class ProcessBackend:
         except BaseException:
             self.arena.close()
             self._poll.close()
-            os.close(self._wake)
+            del self._bell
             spec.board.close()
             raise
         if isinstance(self._launcher, ContextLauncher) and self._launcher.forks:
@@ -113,7 +114,7 @@ class ProcessBackend:
             channel.close()
             raise
         port = WorkerProcess(next(_keys), slot, channel, results, f"{self._spec.name}-{slot}")
-        results.nudge = (self._nudges, port, self._wake)
+        results.nudge = (self._nudges, port, self._bell)
         return port
 
     def send(self, port: Port | None, calls: Sequence[Call]) -> Sequence[Call]:
@@ -170,7 +171,7 @@ class ProcessBackend:
         assert isinstance(port, WorkerProcess)
         numbers = port.channel.steal()
         words = self._spec.board.words(port.slot)
-        if words[CALL] == running and words[PID] == port.pid:
+        if running and words[CALL] == running and words[PID] == port.pid:
             words[COMMAND] |= HAND_BACK
             port.send_signal(SIGNAL)
         return numbers
@@ -360,8 +361,12 @@ class ProcessBackend:
         events: list[Event],
     ) -> bool:
         """Read once; True at the end of file."""
-        with port.channel.reading:
-            frames, ended = port.channel.read()
+        try:
+            with port.channel.reading:
+                frames, ended = port.channel.read()
+        except Exception:  # no frames: what they were is lost, and the worker with them
+            log.exception("the worker process %s sent what nobody can read", port.pid)
+            frames, ended = [], True
         if frames:
             if any([not frame[0] for frame in frames]):  # noqa: C419  (a list is faster)
                 for frame in frames:
@@ -428,7 +433,9 @@ class ProcessBackend:
             self._launcher.close()
             self.arena.close()
             self._poll.close()
-            os.close(self._wake)
+            del self._bell
+            for port in [*self._ports.values(), *self._prestarted.values()]:
+                port.results.nudge = None
             self._spec.board.close()
             # Let go of what belongs to the user, and of the engine, now rather than at a garbage collection.
             del self._launcher

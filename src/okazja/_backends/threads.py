@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -17,6 +18,8 @@ from okazja._transport.board import CALL, DONE, FIRST, PID, STARTED, TID
 from okazja.errors import ExecutorBroken, ExecutorShutdown
 
 __all__ = ["ThreadBackend"]
+
+log = logging.getLogger("okazja")
 
 
 class _Thread(threading.Thread):
@@ -57,7 +60,7 @@ class ThreadBackend:
         self._deliver = deliver
         self._queue: SimpleQueue[Call | None] = SimpleQueue()
         self._idle = threading.Semaphore(0)  # threads that wait for a call
-        self._starting = threading.Lock()
+        self._starting = threading.RLock()  # a finalizer may submit in the middle of a start
         self._sending = (
             threading.RLock()
         )  # around the queue's end; a finalizer may close in the middle of a send
@@ -66,6 +69,7 @@ class ThreadBackend:
         self.threads: set[_Thread] = set()
         self._limits = ThreadLimits(f"okazja-{spec.name}", self._abandon)
         self._ended = 0  # threads that have left the loop
+        self._over = False  # all was let go of
 
     def port(self, slot: int) -> None:
         """Calls are not placed."""
@@ -77,8 +81,8 @@ class ThreadBackend:
                 if self._closed:
                     raise ExecutorShutdown("cannot schedule new futures after shutdown of the executor")
                 self._queue.put(call)
-            if len(self.threads) < self._spec.max_workers and not self._idle.acquire(blocking=False):
-                self._start_thread()
+                if len(self.threads) < self._spec.max_workers and not self._idle.acquire(blocking=False):
+                    self._start_thread()  # before the backend can be closed: a call that is accepted runs
         if self._broken is not None:
             self._fail_all(self._broken)
         return ()
@@ -90,8 +94,12 @@ class ThreadBackend:
                 slot = next(slot for slot in range(self._spec.max_workers) if slot not in used)
                 prefix = self._spec.thread_name_prefix or f"okazja-{self._spec.name}"
                 thread = _Thread(self._work, slot, f"{prefix}_{slot}")
-                thread.start()
                 self.threads.add(thread)
+                try:
+                    thread.start()
+                except BaseException:
+                    self.threads.discard(thread)
+                    raise
 
     def _abandon(self, attempt: Attempt, reply: Reply) -> None:
         """Leave a thread behind: another takes its place."""
@@ -101,9 +109,15 @@ class ThreadBackend:
             self.threads.discard(thread)
         try:
             self._start_thread()
+        except RuntimeError as error:  # the system has no thread left
+            log.warning("no thread could be started in place of %s: %s", thread.name, error)
+            if not self.threads:
+                self._broken = ExecutorBroken(f"no thread is left, and none could be started: {error}")
+                self._fail_all(self._broken)
         finally:
             thread.over.set()
             self._deliver([(None, [reply])], ())
+        self._release_if_over()
 
     def _work(self, slot: int) -> None:
         board, words = self._spec.board, self._spec.board.words(slot)
@@ -142,11 +156,17 @@ class ThreadBackend:
         words[CALL] = words[PID] = 0
 
     def _leave(self) -> None:
-        """This thread takes no more calls; the last one to say so after the end lets go of everything."""
+        """This thread takes no more calls."""
         with self._starting:
             self._ended += 1
-            last = self._closed and self._ended == len(self.threads)
-        if last:
+        self._release_if_over()
+
+    def _release_if_over(self) -> None:
+        """Once all threads have ended after the end of the queue, let go of everything."""
+        with self._starting:
+            over = self._closed and not self._over and self._ended == len(self.threads)
+            self._over = self._over or over
+        if over:
             self._release()
 
     def _initialize(self) -> bool:
@@ -213,8 +233,7 @@ class ThreadBackend:
             self._closed = True
             self._queue.put(None)
         self._limits.close()
-        if self._ended == len(self.threads):
-            self._release()
+        self._release_if_over()
 
     def inside(self) -> bool:
         """Whether this thread is a worker, or watches over workers."""

@@ -129,9 +129,9 @@ class Board:
 
     def close(self) -> None:
         """Give the descriptor back; the mapping ends with its last view."""
-        if self.fd is not None:
-            os.close(self.fd)
-            self.fd = None
+        fd, self.fd = self.fd, None  # before the close, in which other threads may run
+        if fd is not None:
+            os.close(fd)
 
 
 def _text(raw: bytes) -> str:
