@@ -129,9 +129,9 @@ class Board:
 
     def close(self) -> None:
         """Give the descriptor back; the mapping ends with its last view."""
-        if self.fd is not None:
-            os.close(self.fd)
-            self.fd = None
+        fd, self.fd = self.fd, None  # first: while it is closed, its number may become somebody else's
+        if fd is not None:
+            os.close(fd)
 
 
 def _text(raw: bytes) -> str:
