@@ -196,7 +196,7 @@ class Executor(concurrent.futures.Executor):
         if timeout is not None and not isinstance(timeout, int | float):
             raise TaskTypeError(f"timeout must be a number of seconds or None, got {timeout!r}")
         run = self._run(Run, fn, iterables, chunksize=chunksize, buffersize=buffersize)
-        run.top_up()
+        run.begin()
         deadline = None if timeout is None else monotonic() + timeout
         results = values(run, deadline)
         run.handed_out(results)
@@ -286,7 +286,7 @@ class Executor(concurrent.futures.Executor):
                 f"calling thread: leave it out, or use 'threads' or 'processes'"
             )
         run = self._run(StreamRun, fn, (iterable,), ordered=ordered, limit=item_timeout, retries=retries)
-        run.top_up()
+        run.begin()
         results = outcomes(run, raising=on_error == "raise")
         run.handed_out(results)
         return results
@@ -448,8 +448,9 @@ def _surroundings(backend: str, max_workers: int | None) -> tuple[Any, ...]:
 
 
 def _take_warm(backend: str, max_workers: int | None) -> Executor:
+    key = _surroundings(backend, max_workers)
     with _warm_lock:
-        executor = _warm.pop(_surroundings(backend, max_workers), None)
+        executor = _warm.pop(key, None)
     if executor is not None and not executor._broken:
         return executor
     return Executor(backend, max_workers)
@@ -457,10 +458,22 @@ def _take_warm(backend: str, max_workers: int | None) -> Executor:
 
 def _keep_warm(backend: str, max_workers: int | None, executor: Executor) -> None:
     """Keep an executor that nobody uses, and let go of one that was kept for longer."""
+    key = _surroundings(backend, max_workers)
     with _warm_lock:
-        replaced = [_warm.pop(key) for key in list(_warm)[: max(0, len(_warm) + 1 - MOST_WARM)]]
-        previous = _warm.pop(key := _surroundings(backend, max_workers), None)
+        replaced = [_warm.pop(old) for old in list(_warm)[: max(0, len(_warm) + 1 - MOST_WARM)]]
+        previous = _warm.pop(key, None)
         _warm[key] = executor
     for old in [*replaced, previous]:
         if old is not None:
             old.shutdown(wait=False)
+
+
+def _after_fork_in_child() -> None:
+    """The executors are the parent's, and some thread may have held the lock."""
+    global _warm_lock
+    _warm_lock = threading.Lock()
+    _warm.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

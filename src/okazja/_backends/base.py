@@ -81,7 +81,7 @@ class Backend(Protocol):
         be called; then no reply is lost.
         """
 
-    def stop_lingering(self) -> None:
+    def stop_lingering(self, port: Port) -> None:
         """Hear as before, and call ``deliver`` soon."""
 
     def drop(self) -> list[Call]:

@@ -140,9 +140,7 @@ class ZygoteLauncher:
             pickled = pickling.dumps(spec, "the initializer and its initargs")
         finally:
             mp_context.set_spawning_popen(None)
-        self._spec_fd = os.memfd_create("okazja-spec", os.MFD_CLOEXEC)
-        with open(self._spec_fd, "wb", closefd=False) as file:
-            file.write(pickled)
+        self._spec_fd = _in_memory("okazja-spec", pickled)
         self._started: dict[int, WorkerProcess] = {}  # by key; alive as far as is known
         self._orphans: dict[int, WorkerProcess] = {}  # by pidfd; their zygote is gone
         self._stillborn: list[WorkerProcess] = []  # the zygote died before it said that they live
@@ -160,7 +158,6 @@ class ZygoteLauncher:
         calls, replies = process.channel.worker_fds()
         with _stdio() as stdio:
             wiring = [calls, replies, board, arguments, process.results.fd]
-            fds = [*wiring, self._spec_fd, *stdio, *self._inherited.fds]
             surroundings = {
                 "environ": {**os.environ, **thread_variables(os.environ, self._threads)},
                 "directory": _directory(),
@@ -170,16 +167,24 @@ class ZygoteLauncher:
                 "levels": current_levels(),
                 "blocked": list(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, []))),
             }
-            request = marshal.dumps(("spawn", process.key, process.slot, surroundings))
-            self._started[process.key] = process
+            packed = _in_memory("okazja-surroundings", marshal.dumps(surroundings))
             try:
-                socket.send_fds(self._send_link, [request], fds)
-            except OSError:
-                del self._started[process.key]
-                self._lose_zygote()
-                self._connect()
-                self._started[process.key] = process
-                socket.send_fds(self._send_link, [request], fds)
+                fds = [*wiring, self._spec_fd, packed, *stdio, *self._inherited.fds]
+                self._ask_for(process, fds)
+            finally:
+                os.close(packed)
+
+    def _ask_for(self, process: WorkerProcess, fds: list[int]) -> None:
+        request = marshal.dumps(("spawn", process.key, process.slot))
+        self._started[process.key] = process
+        try:
+            socket.send_fds(self._send_link, [request], fds)
+        except OSError:
+            del self._started[process.key]
+            self._lose_zygote()
+            self._connect()
+            self._started[process.key] = process
+            socket.send_fds(self._send_link, [request], fds)
 
     def watched(self) -> list[int]:
         """The link to the zygote, and orphans."""
@@ -251,6 +256,14 @@ class ZygoteLauncher:
         self._send_link.close()
         os.close(self._spec_fd)
         self._inherited.close()
+
+
+def _in_memory(name: str, data: bytes) -> int:
+    """A descriptor of an anonymous file that holds the data, of any size."""
+    fd = os.memfd_create(name, os.MFD_CLOEXEC)
+    with open(fd, "wb", closefd=False) as file:
+        file.write(data)
+    return fd
 
 
 class _InheritedFds:

@@ -30,7 +30,7 @@ from okazja._core.messages import (
     StartFailed,
     WornOut,
 )
-from okazja._transport.arena import Arena, Reader, create
+from okazja._transport.arena import Arena, Bell, Reader, create
 from okazja._transport.board import CALL, COMMAND, PID, TARGET, TARGET_ITEM, UNKNOWN
 from okazja._transport.channel import TIDY, Channel
 from okazja._transport.codec import decode_error
@@ -72,7 +72,6 @@ class ProcessBackend:
         self._forking: WorkerProcess | None = None  # the one that is being started
         self._collector: threading.Thread | None = None
         self._lingering = threading.Lock()  # one thread at most reads in the collector's place
-        self._lingers_at: WorkerProcess | None = None  # the worker whose replies it reads
         self._patience = Patience()  # of that thread
         self._closing = False
         self._hurry = False  # calls were cancelled, so workers that still start have nothing to do
@@ -86,7 +85,8 @@ class ProcessBackend:
         self._spec = spec
         self._deliver = deliver
         self._poll = select.epoll()
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._bell = Bell()
+        self._wake = self._bell.fd
         self._poll.register(self._wake, select.EPOLLIN)
         self.arena = Arena(create(spec.max_workers))
         try:
@@ -94,7 +94,7 @@ class ProcessBackend:
         except BaseException:
             self.arena.close()
             self._poll.close()
-            os.close(self._wake)
+            del self._bell
             spec.board.close()
             raise
         if isinstance(self._launcher, ContextLauncher) and self._launcher.forks:
@@ -114,7 +114,7 @@ class ProcessBackend:
             channel.close()
             raise
         port = WorkerProcess(next(_keys), slot, channel, results, f"{self._spec.name}-{slot}")
-        results.nudge = (self._nudges, port, self._wake)
+        results.nudge = (self._nudges, port, self._bell)
         return port
 
     def send(self, port: Port | None, calls: Sequence[Call]) -> Sequence[Call]:
@@ -132,11 +132,11 @@ class ProcessBackend:
     def _launch(self, port: WorkerProcess) -> None:
         port.launched = True
         self._ports[port.channel.replies] = port
-        self._poll.register(port.channel.replies, select.EPOLLIN)
         board = self._spec.board.fd
         assert board is not None
         self._forking = port
         try:
+            self._poll.register(port.channel.replies, select.EPOLLIN)
             self._launcher.launch(port, board, self.arena.fd)
         except BaseException:
             del self._ports[port.channel.replies]
@@ -171,7 +171,7 @@ class ProcessBackend:
         assert isinstance(port, WorkerProcess)
         numbers = port.channel.steal()
         words = self._spec.board.words(port.slot)
-        if words[CALL] == running and words[PID] == port.pid:
+        if running and words[CALL] == running and words[PID] == port.pid:
             words[COMMAND] |= HAND_BACK
             port.send_signal(SIGNAL)
         return numbers
@@ -200,15 +200,14 @@ class ProcessBackend:
     def linger(self, port: Port, take: Callable[[list[Reply]], bool]) -> None:
         """Read this worker's replies in the calling thread, for a moment; the collector sleeps on meanwhile."""
         assert isinstance(port, WorkerProcess)
-        if not self._lingering.acquire(blocking=False):
+        lingering = self._lingering
+        if not lingering.acquire(blocking=False):
             return
-        self._lingers_at = port
         with port.channel.reading:
             if self._watch_replies(port, 0):
                 port.channel.glance(self._patience, take)
                 self._watch_replies(port, select.EPOLLIN)
-        self._lingers_at = None
-        self._lingering.release()
+        lingering.release()
 
     def _watch_replies(self, port: WorkerProcess, events: int) -> bool:
         """Whether the collector is told of them; its worker's end is told in any case."""
@@ -218,15 +217,15 @@ class ProcessBackend:
             return False  # the worker is gone
         return True
 
-    def stop_lingering(self) -> None:
-        """An exception broke into `linger`, anywhere: the collector reads all replies again."""
-        port, self._lingers_at = self._lingers_at, None
-        if port is not None:
-            self._watch_replies(port, select.EPOLLIN)
-            self._lingering = threading.Lock()
-        with self._launching:
-            if not self._released:
-                os.eventfd_write(self._wake, 1)
+    def stop_lingering(self, port: Port) -> None:
+        """An exception broke into `linger`, anywhere: the collector reads all replies again.
+
+        The lock may be held for ever, so it is replaced. Two threads that linger for a while do no harm.
+        """
+        assert isinstance(port, WorkerProcess)
+        self._lingering = threading.Lock()
+        self._watch_replies(port, select.EPOLLIN)
+        self.wake()
 
     def end_worker(self, port: Port) -> None:
         """End of file on its calls ends the worker."""
@@ -362,8 +361,12 @@ class ProcessBackend:
         events: list[Event],
     ) -> bool:
         """Read once; True at the end of file."""
-        with port.channel.reading:
-            frames, ended = port.channel.read()
+        try:
+            with port.channel.reading:
+                frames, ended = port.channel.read()
+        except Exception:  # no frames: what they were is lost, and the worker with them
+            log.exception("the worker process %s sent what nobody can read", port.pid)
+            frames, ended = [], True
         if frames:
             if any([not frame[0] for frame in frames]):  # noqa: C419  (a list is faster)
                 for frame in frames:
@@ -413,7 +416,8 @@ class ProcessBackend:
                 (monotonic_ns() - mark.started_ns) / 1e9 if served and mark.started_ns else 0.0,
             )
         )
-        port.channel.close()
+        with port.channel.reading:  # some thread may be looking for a reply
+            port.channel.close()
 
     def _forget(self, fd: int) -> None:
         """Watch a descriptor no longer. Closing it is not enough: a process that forked may hold a copy."""
@@ -429,7 +433,9 @@ class ProcessBackend:
             self._launcher.close()
             self.arena.close()
             self._poll.close()
-            os.close(self._wake)
+            del self._bell
+            for port in [*self._ports.values(), *self._prestarted.values()]:
+                port.results.nudge = None
             self._spec.board.close()
             # Let go of what belongs to the user, and of the engine, now rather than at a garbage collection.
             del self._launcher

@@ -99,7 +99,7 @@ class SerialBackend:
     def linger(self, port: Port, take: Callable[[list[Reply]], bool]) -> None:
         """Calls are not placed."""
 
-    def stop_lingering(self) -> None:
+    def stop_lingering(self, port: Port) -> None:
         """Calls are not placed."""
 
     def wake(self) -> None:

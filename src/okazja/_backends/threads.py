@@ -232,7 +232,7 @@ class ThreadBackend:
     def linger(self, port: Port, take: Callable[[list[Reply]], bool]) -> None:
         """Calls are not placed."""
 
-    def stop_lingering(self) -> None:
+    def stop_lingering(self, port: Port) -> None:
         """Calls are not placed."""
 
     def drop(self) -> list[Call]:

@@ -21,8 +21,8 @@ def handle(state: dict[str, Any]) -> None:
     try:
         record = _rebuilt(state)
         logging.getLogger(record.name).handle(record)
-    except Exception:  # of a filter, a handler or a record factory of the user's
-        with suppress(Exception):  # the same one again: nobody is left to tell
+    except BaseException:  # of a filter, a handler or a record factory of the user's
+        with suppress(BaseException):  # the same one again: nobody is left to tell
             log.exception("a worker's record of the logger %s was not handled", state["name"])
 
 

@@ -62,6 +62,9 @@ class Scheduler:
         self._idle: list[int] = []  # slots with a process and nothing to do; may hold stale entries
         self._deep: set[int] = set()  # slots that hold what could wait; may hold stale entries
         self._some_worn = False  # a living worker has asked to be replaced
+        self.given: list[
+            int
+        ] = []  # told of each slot that is given a call; whose list it is, the caller knows
         self._next_look = 0
         self._start_deaths = 0
         self._numbers = count(1)
@@ -128,6 +131,7 @@ class Scheduler:
                 self.pending += 1
 
     def _give(self, worker: _Worker, call: Call) -> None:
+        self.given.append(worker.slot)
         worker.alive = True
         worker.taken += call.items
         worker.held[call.id] = call

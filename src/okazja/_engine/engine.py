@@ -155,22 +155,36 @@ class Engine:
             finally:
                 del call  # see serial.execute
             return
+        given: list[int] = []
+        try:
+            sooner, refused, ported = self._decide(call, given)
+            for port, calls in ported:
+                self._send(port, calls)
+        except BaseException:
+            self._give_again(given)
+            raise
+        if refused is not None:
+            call.sink._fail(call, refused)
+        elif sooner:
+            self.backend.wake()
+
+    def _decide(
+        self, call: Call, given: list[int]
+    ) -> tuple[bool, BaseException | None, list[tuple[Port, Sequence[Call]]]]:
+        """Whether limits are to be looked at sooner; why the call is refused, if it is; what to send where.
+
+        ``given``: filled in with the slots that were given something, at once and so in any case.
+        """
         sooner = False
         with self.lock:
-            refused = self.broken
-            if refused is None and self.closed:
-                refused = ExecutorShutdown("the executor was shut down meanwhile")
-            ported = self._with_ports(self._accept(call)) if refused is None else []
+            if self.broken is not None or self.closed:
+                return False, self.broken or ExecutorShutdown("the executor was shut down meanwhile"), []
+            self.scheduler.given = given
+            ported = self._with_ports(self._accept(call))
             if call.limit is not None:
                 for _, calls in ported:
                     sooner = self.limits.expect(calls, monotonic()) or sooner
-        if refused is not None:
-            call.sink._fail(call, refused)
-            return
-        for port, calls in ported:
-            self._send(port, calls)
-        if sooner:
-            self.backend.wake()
+        return sooner, None, ported
 
     def _accept(self, call: Call) -> Sequence[tuple[int, Sequence[Call]]]:
         """Give a call to the scheduler; what to send to whom now."""
@@ -203,22 +217,37 @@ class Engine:
         try:
             unsent = self.backend.send(port, calls)
         except Exception as error:
-            broken = ExecutorBroken(f"a worker could not be started: {type(error).__name__}: {error}")
+            what = "reached" if getattr(port, "launched", False) else "started"
+            broken = ExecutorBroken(f"a worker could not be {what}: {type(error).__name__}: {error}")
             broken.__cause__ = error
             self.break_off(broken)
             return
-        except BaseException:
-            # Ctrl-C, and nobody knows whether the packet left: with the worker its calls come back.
-            kill = getattr(port, "kill", None)
-            if kill is not None:
-                kill()
-            if getattr(port, "gone", False):  # it was not even started: nobody else will tell of its end
-                self.deliver((), [Died(port, 0, None, 0, 0, "its start was interrupted")])
-            raise
         if unsent:
             with self.lock:
                 if self.ports[port.slot] is port:
                     self.scheduler.take_back(port.slot, unsent)
+                idle = not self.scheduler.workers[port.slot].held
+            if idle:  # its last reply was heard before they came back: nothing else would bring them on
+                self.backend.wake()
+
+    def _give_again(self, slots: Sequence[int]) -> None:
+        """An exception (Ctrl-C) broke in, and nobody knows which of these workers got their calls.
+
+        With the worker its calls come back: what it has not begun runs elsewhere.
+        """
+        for slot in set(slots):
+            with self.lock:
+                port = self.ports[slot]
+                if port is None:  # nothing was sent to it
+                    self.scheduler.take_back(slot, list(self.scheduler.workers[slot].held.values()))
+                    continue
+            kill = getattr(port, "kill", None)
+            if kill is not None:
+                kill()
+            if getattr(port, "gone", False) or not getattr(port, "launched", True):
+                # Nobody else will tell of its end.
+                self.deliver((), [Died(port, 0, None, 0, 0, "its start was interrupted")])
+        self.deliver((), ())
 
     # --- replies and events come in ---------------------------------------------------------------------
 
@@ -234,6 +263,7 @@ class Engine:
             if self.shortcut.is_broken:
                 news.again = self.shortcut.repair()
             self._take_note(replies, events, news)
+            self.scheduler.given = []
             if news.broken is None:
                 heard = None if events else {port.slot for port, _ in replies if port is not None}
                 news.sends = self._with_ports(self.scheduler.top_up(heard))
@@ -250,9 +280,9 @@ class Engine:
         return self._carry_out(news)
 
     def look_after(self) -> None:
-        """A call was settled past `deliver`: see to what follows from it, if anything does."""
+        """A call was settled past `deliver`: have the collector see to what follows from it, if anything does."""
         if self.scheduler.backlog or self.scheduler.max_items is not None:
-            self.deliver((), ())
+            self.backend.wake()
         elif self._closing:
             self._close_if_done()
 
@@ -334,7 +364,7 @@ class Engine:
         lost = getattr(call.sink, "_lost", None) if call is not None else None
         innocent = innocent and lost is not None  # a submitted call that began never begins again
         if call is not None and lost is not None:
-            lost(call, death.item + innocent)
+            lost(call, min(_end_of_lost(call, death.item) + innocent, call.hi))
         verdict = self.scheduler.died(slot, 0 if innocent else death.call, death.item)
         guilty = verdict.guilty
         if guilty is not None:
@@ -467,8 +497,7 @@ class Engine:
             ]
         if slots:
             self._reclaim(slots)
-        if self.deliver((), ()) == 0.0:  # drops them, for their run is closed
-            self.deliver((), ())
+        self.backend.wake()  # the collector drops them, for their run is closed
 
     def forget(self) -> None:
         """The Executor is gone: end once its work is done. May run in any thread, during a collection."""
@@ -510,11 +539,13 @@ class Engine:
         self._close(number)
 
     def _close_if_done(self) -> None:
-        if self._closing and not self.closed:
-            with self.lock:
-                done = not self.scheduler.pending and not self.retrying.unsettled()
-            if done:
-                self._close(None)
+        if not self._closing:
+            return
+        with self.lock:  # no call is accepted between the look and the end
+            if self.closed or self.scheduler.pending or self.retrying.unsettled():
+                return
+            self.closed = True
+        self.backend.close(None)
 
     def _close(self, number: int | None) -> None:
         with self.lock:
@@ -536,3 +567,10 @@ class Engine:
             if isinstance(call.sink, Future):
                 call.sink._after_fork(self.broken)
         self.backend.after_fork()
+
+
+def _end_of_lost(call: Call, item: int) -> int:
+    """The items before this one had begun on a worker that died, and will begin once more."""
+    if item < call.hi:
+        return item
+    return call.hi if call.items > 1 else call.lo  # unknown which; a single one is blamed in any case

@@ -172,6 +172,12 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             raise asyncio.CancelledError
         return self.result()  # a StopIteration leaves this generator as RuntimeError (PEP 479)
 
+    def _get_snapshot(self) -> Any:
+        """How asyncio looks at a future from CPython 3.14 on."""
+        snapshot = super()._get_snapshot()  # type: ignore[misc]  # not there before
+        self._looked_at()
+        return snapshot
+
     def __repr__(self) -> str:
         shown = super().__repr__()
         return f"{shown[:-1]} of {self.name}>" if self.name else shown
@@ -186,6 +192,10 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         self._made = self._assist = self._call = None
         self._sleepers = ()
         self._done_callbacks.clear()
+        for waiter in self._waiters:  # of wait() and as_completed(); some thread may have held their locks
+            waiter.event._at_fork_reinit()
+            if hasattr(waiter, "lock"):
+                waiter.lock = threading.Lock()
         if not self.done():
             super().set_exception(error)
 

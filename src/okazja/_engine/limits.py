@@ -11,7 +11,7 @@ from typing import Any
 from okazja._backends.base import Backend
 from okazja._core.messages import Call, Died, Port
 from okazja._core.scheduler import Scheduler
-from okazja._core.timeouts import GRACE, Step, Timeouts, timeout_error
+from okazja._core.timeouts import GRACE, LONGEST_PAUSE, Step, Timeouts, timeout_error
 from okazja._transport.board import CALL, ITEM, PID, STARTED, Board
 
 __all__ = ["Limits"]
@@ -42,7 +42,7 @@ class Limits:
         if self._next is None:
             return [], None
         if now < self._next:
-            return [], self._next - now
+            return [], min(self._next - now, LONGEST_PAUSE)
         due: list[Due] = []
         pauses: list[float] = []
         for port in ports:

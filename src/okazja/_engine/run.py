@@ -110,6 +110,14 @@ class Run:
                 self._changed.notify_all()
             self._end_if_drawn()
 
+    def begin(self) -> None:
+        """Draw the first of the input. Closes itself if an exception (Ctrl-C) breaks in: nobody has an iterator yet."""
+        try:
+            self.top_up()
+        except BaseException:
+            self.close()
+            raise
+
     def _end_if_drawn(self) -> None:
         if self._input_ended:
             self._engine.run_ended(self)

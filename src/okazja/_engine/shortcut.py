@@ -45,12 +45,12 @@ class Shortcut:
             engine.backend.linger(port, take)
             for done, reply in taken:
                 done.sink._settle(done, reply)
+            if taken:
+                engine.look_after()
         except BaseException:
             self._broken.append((port, taken))
-            engine.backend.stop_lingering()
+            engine.backend.stop_lingering(port)
             raise
-        if taken:
-            engine.look_after()
 
     def _port(self, call: Call) -> Port | None:
         """Where the reply is about to come from, None if it is likely to take longer."""

@@ -30,7 +30,7 @@ from typing import Any, TypeVar
 from okazja._core.blocks import Blocks
 from okazja._transport import mapping
 
-__all__ = ["LARGE", "Arena", "Block", "Large", "Reader", "Reference", "create", "read"]
+__all__ = ["LARGE", "Arena", "Bell", "Block", "Large", "Reader", "Reference", "create", "read"]
 
 LARGE = 1 << 16  # bytes; smaller values, and smaller buffers of a value, travel in packets and replies
 CACHE = 1 << 26  # bytes at the end of an arena that are kept for the next values: touched pages are quick
@@ -43,6 +43,23 @@ STEP = 1 << 20  # bytes copied at once; other threads may run in between
 NUDGE = 1 << 25  # bytes let go of by a reader, upon which the writer is told to have a look
 
 T = TypeVar("T")
+
+
+class Bell:
+    """An eventfd that is closed with its last user: its number never stands for another file."""
+
+    __slots__ = ("fd",)
+
+    def __init__(self) -> None:
+        self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def ring(self) -> None:
+        """Make it readable."""
+        os.eventfd_write(self.fd, 1)
+
+    def __del__(self) -> None:
+        os.close(self.fd)
+
 
 # What the reader needs: key of the arena, number of the block, where it starts in the file, and the sizes
 # of what it holds: buffers, and last the pickle or the marshalled value.
@@ -112,7 +129,8 @@ class Arena:
         self._header: memoryview | None = None  # mapped with the first block
         self._lock = threading.RLock()
         self._inside = False  # somebody is in the middle of a change
-        self._writers = 0  # threads that copy
+        self._writers: set[object] = set()  # threads that copy: one that is broken off is none any more
+        self._fd_is_open = True
         self._closed = False
         self._blocks = Blocks(mmap.PAGESIZE)
         self._places: dict[int, int] = {}  # number of a block → where it starts, after ``_start``
@@ -133,12 +151,14 @@ class Arena:
         """
         sizes = (*[buffer.nbytes for buffer in buffers], sum(map(len, stream)))
         places, total = _layout(sizes)
-        taken = self._take(total)
-        if taken is None:
-            return None
-        block, start = taken
         end = 0
+        writer = object()
         try:
+            self._writers.add(writer)
+            taken = self._take(total)
+            if taken is None:
+                return None
+            block, start = taken
             for buffer, place in zip(buffers, places, strict=False):
                 self._write(start + place, buffer)
             position = start + places[-1]
@@ -149,7 +169,7 @@ class Arena:
         except OSError:
             return None  # the system has no memory left; the block goes back
         finally:
-            self._done_writing(end)
+            self._done_writing(writer, end)
         return block, (self.key, block.number, self._start + start, sizes)
 
     def _take(self, size: int) -> tuple[Block, int] | None:
@@ -166,21 +186,19 @@ class Arena:
                 number = self._numbers.pop() if self._numbers else self._next
                 self._next = max(self._next, number + 1)
                 start = self._places[number] = self._blocks.take(size)
-                self._writers += 1
                 return Block(number, self._gone), start
             except OSError:
                 return None
             finally:
                 self._inside = False
 
-    def _done_writing(self, end: int) -> None:
+    def _done_writing(self, writer: object, end: int) -> None:
         """All below ``end`` is written; after a failure that is 0, for the file may end before the block does."""
         with self._lock:
             self._length = max(self._length, end)
             self.swollen = self._length > CACHE
-            self._writers -= 1
-            if self._closed and not self._writers:
-                os.close(self.fd)
+            self._writers.discard(writer)
+            self._close_if_unused()
 
     def _write(self, position: int, part: memoryview) -> None:
         """Copy to where the file may have been written before: then touched pages are mapped already.
@@ -251,7 +269,7 @@ class Arena:
             self._numbers.append(number)
         end = self._blocks.end
         # Not while calls flow: what is cut off then would be wanted in a moment.
-        self._cut(CACHE + end if not self._writers and not self._blocks else 2 * (CACHE + end))
+        self._cut(2 * (CACHE + end) if self._blocks else CACHE + end)
 
     def _cut(self, limit: int) -> None:
         """Shorten the file if it is longer than ``limit``."""
@@ -273,15 +291,21 @@ class Arena:
             if not self._closed:
                 self._closed = True
                 self._windows.clear()
-                if not self._writers:
-                    os.close(self.fd)
+                self._close_if_unused()
+
+    def _close_if_unused(self) -> None:
+        if self._closed and not self._writers and self._fd_is_open:
+            self._fd_is_open = False
+            os.close(self.fd)
 
     def leave(self) -> None:
         """In a child of a fork: give the descriptor back, without a wait for the lock."""
         if not self._closed:
             self._closed = True
             self._windows.clear()
-            os.close(self.fd)
+            if self._fd_is_open:
+                self._fd_is_open = False
+                os.close(self.fd)
 
 
 class Reader:
@@ -294,7 +318,7 @@ class Reader:
     def __init__(self, fd: int, row: int, *, private: bool) -> None:
         self.fd = fd
         self.private = private
-        self.nudge: tuple[deque[Any], Any, int] | None = None  # where to say that much was let go of
+        self.nudge: tuple[deque[Any], Any, Bell] | None = None  # where to say that much was let go of
         self._row = mmap.PAGESIZE + row * ENTRIES
         self._header: Any = None
         self._windows: dict[int, memoryview] = {}
@@ -317,14 +341,17 @@ class Reader:
 
     def map(self, number: int, offset: int, size: int) -> memoryview:
         """A block, writable, of which nobody else sees what is written. In use until its last view is gone."""
-        self._map_header()[self._row + number] = 1
-        view = mapping.private(self.fd, offset, size, self, number)
+        header = self._map_header()
+        again = self.private and header[self._row + number]  # an earlier run of the item still looks at it
+        header[self._row + number] = 1
+        view = None if again else mapping.private(self.fd, offset, size, self, number)
         if view is None:
-            view = memoryview(bytearray(size))
             try:
+                view = memoryview(bytearray(size))
                 _read(self.fd, offset, view)
             finally:
-                self.let_go(number, size)
+                if not again:
+                    self.let_go(number, size)
         return view
 
     def _map_header(self) -> Any:
@@ -340,7 +367,7 @@ class Reader:
         if nudge is not None and self._let_go >= NUDGE:
             self._let_go = 0
             nudge[0].append(nudge[1])
-            os.eventfd_write(nudge[2], 1)
+            nudge[2].ring()
 
     def leave(self) -> None:
         """In a child of a fork: what it does to what it sees is nobody's business."""

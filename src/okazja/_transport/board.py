@@ -129,7 +129,7 @@ class Board:
 
     def close(self) -> None:
         """Give the descriptor back; the mapping ends with its last view."""
-        fd, self.fd = self.fd, None  # first: while it is closed, its number may become somebody else's
+        fd, self.fd = self.fd, None  # before the close, in which other threads may run
         if fd is not None:
             os.close(fd)
 

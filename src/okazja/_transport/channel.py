@@ -31,6 +31,7 @@ TIDY = "tidy"  # entry (0, TIDY): the parent has let go of much of what is in th
 INLINE = 1 << 16  # bytes; larger packets travel in an anonymous file of their own
 BATCH = 1 << 15  # bytes of payload after which a packet of several calls is full
 READ = 1 << 18  # bytes read at once
+WHOLE = 1 << 12  # bytes of a frame that a stream takes whole or not at all
 LENGTH = struct.Struct("<I")
 FDS = socket.CMSG_SPACE(4) if hasattr(socket, "CMSG_SPACE") else 0
 
@@ -253,9 +254,24 @@ class WorkerEnd:
             raise ValueError(
                 f"a reply of {len(data)} bytes is over the limit of 4 GiB for one chunk or result"
             )
-        done = os.write(self._replies, frame)
-        while done < len(frame):
-            done += os.write(self._replies, memoryview(frame)[done:])
+        if len(frame) <= WHOLE:
+            os.write(self._replies, frame)
+        else:
+            self._write(frame)
+
+    def _write(self, frame: bytes) -> None:
+        """Write all of a frame, or end this process: after half a frame nobody could read what follows.
+
+        A signal handler of the task's may raise in here. It can't between a write and the note of its count,
+        which are one call.
+        """
+        view, counts = memoryview(frame), [0]
+        try:
+            while (done := sum(counts)) < len(frame):
+                counts.extend(map(os.write, (self._replies,), (view[done:],)))
+        finally:
+            if 0 < sum(counts) < len(frame):
+                os._exit(1)
 
     def close(self) -> None:
         """Close both ways, in a child that a task forked: they belong to the worker."""

@@ -4,8 +4,9 @@ The ``mmap`` module holds a descriptor for each mapping before CPython 3.13, and
 live at once; so the C library is called directly.
 
 Forks: a child sees the private mappings of its parent, and may read them for as long as it lives. So a
-process that forks either makes its own copies of the pages first (``reader.private``), or never gives the
-blocks back that are mapped at that moment. What is read while a fork is on its way is copied, not mapped.
+process that forks makes its own copies of the pages first. Where that is too much (in the parent, beyond
+COPIED) it never gives the blocks back that are mapped at that moment. What is read while a fork is on its
+way is copied, not mapped.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["private", "shared", "writable"]
 
 POPULATE_WRITE = 23  # of madvise(2), since Linux 5.14: has each page copied, as a write would
+COPIED = 1 << 26  # bytes of results that a fork of the parent makes its own copies of, at most
 MOST = 1 << 15  # mappings at once, half of what the system usually allows a process
 NORESERVE = 0x4000  # of mmap(2): pages that are never written to need no room
 
@@ -138,11 +140,17 @@ def _undo(made: _Mapping, live: dict[int, _Mapping] = _live, kept: dict[int, _Ma
 def _before_fork() -> None:
     global _forking
     _forking = True
+    copied = 0
     for made in list(_live.values()):
         _kept[made.address] = made
         if _live.pop(made.address, None) is None:
             _kept.pop(made.address, None)  # its last view has gone meanwhile
-        elif made.reader is not None and made.reader.private and _made_own(made):
+        elif (
+            made.reader is not None
+            and (made.reader.private or copied + made.size <= COPIED)
+            and _made_own(made)
+        ):
+            copied += made.size
             made.reader.let_go(made.number, 0)
 
 

@@ -87,9 +87,9 @@ class Worker:
     def serve(self) -> None:
         """Run calls until no more will come."""
         words = self._words
+        signal.signal(SIGNAL, self._on_signal)  # before PID, which says where to send it
         words[PID] = os.getpid()
         words[TID] = threading.get_native_id()
-        signal.signal(SIGNAL, self._on_signal)
         os.register_at_fork(after_in_child=self._after_fork)
         while True:
             words[CALL] = 0
@@ -343,7 +343,7 @@ class Worker:
     # --- requests of the parent -------------------------------------------------------------------------
 
     def _on_signal(self, _: int, frame: FrameType | None) -> None:
-        if self._end.postpone(functools.partial(self._on_signal, SIGNAL, None)):
+        if self._end.postpone(functools.partial(self._on_signal, SIGNAL, frame)):
             return  # a frame is half written
         words = self._words
         command, words[COMMAND] = words[COMMAND], 0
@@ -383,10 +383,9 @@ class Worker:
     def _hand_back(self) -> None:
         """Give back what was read and not started: whole calls, and the rest of the running chunk."""
         self._asked = self._loading  # then there is a rest to give, but not yet
-        back = [(entry[0], entry[4]) for entry in self._entries if entry[0]]
-        defines = [entry for entry in self._entries if not entry[0]]
-        self._entries.clear()
-        self._entries.extend(defines)
+        entries, self._entries = self._entries, deque()  # at once: the signal may come again right here
+        back = [(entry[0], entry[4]) for entry in entries if entry[0]]
+        self._entries.extend(entry for entry in entries if not entry[0])
         if self._rest is not None:
             unstarted = [position for position, _ in self._rest]
             if unstarted:

@@ -3,7 +3,7 @@
 It is started with a fresh interpreter, so what it forks has none of the parent's threads, locks and
 open files. It serves several clients, one for each executor, over ``SOCK_SEQPACKET`` sockets:
 
-    client → zygote   ("spawn", key, slot, surroundings) with the worker's descriptors
+    client → zygote   ("spawn", key, slot) with the worker's descriptors
     zygote → client   ("spawned", key, pid) with a pidfd, or ("refused", key, reason)
                       ("exit", key, pid, exitcode, CPU seconds) once the worker is gone and waited for
     main socket       a new client, as one descriptor; its end of file ends the zygote
@@ -32,7 +32,7 @@ from okazja._worker.lifeline import die_with_parent
 __all__ = ["main"]
 
 PACKET = 1 << 20  # bytes of a request at most
-SPEC_FDS = 10  # descriptors of a spawn request: wiring, spec, stdin, stdout, stderr
+SPEC_FDS = 10  # descriptors of a spawn request: wiring, spec, surroundings, stdin, stdout, stderr
 
 
 @dataclass(slots=True, eq=False)
@@ -117,21 +117,21 @@ class Zygote:
             os.kill(pid, signal.SIGKILL)  # not waited for yet, so the number is still this worker's
 
     def _spawn(self, client: _Client, request: tuple[Any, ...], fds: list[int]) -> None:
-        _, key, slot, surroundings = request
+        _, key, slot = request
         try:
             pid = os.fork()
         except OSError as error:
             self._tell(client, ("refused", key, f"fork failed: {error}"))
         else:
             if pid == 0:
-                self._become_worker(fds, slot, surroundings)
+                self._become_worker(fds, slot)
             client.workers[pid] = key
             pidfd = os.pidfd_open(pid)
             self._tell(client, ("spawned", key, pid), pidfd)
         for fd in fds:
             os.close(fd)
 
-    def _become_worker(self, fds: list[int], slot: int, surroundings: dict[str, Any]) -> NoReturn:
+    def _become_worker(self, fds: list[int], slot: int) -> NoReturn:
         """In the child: leave the zygote's things behind, take the parent's surroundings, and serve."""
         status = 1
         try:
@@ -143,16 +143,15 @@ class Zygote:
             os.close(self._wake_end)
             for client in self._clients:
                 client.socket.close()
-            calls, replies, board, arguments, results, spec_fd, stdin, stdout, stderr, *inherited = fds
-            for number, fd in enumerate((stdin, stdout, stderr)):
+            wires, (spec_fd, surroundings_fd), stdio, inherited = fds[:5], fds[5:7], fds[7:10], fds[10:]
+            for number, fd in enumerate(stdio):
                 os.dup2(fd, number)
                 os.close(fd)
-            spec = os.pread(spec_fd, os.fstat(spec_fd).st_size, 0)  # its offset is shared by all workers
-            os.close(spec_fd)
+            spec, surroundings = _read(spec_fd), marshal.loads(_read(surroundings_fd))
             _take(surroundings)
             received.extend(inherited)
-            wires = (calls, replies, board, arguments, results, self._lifeline)
-            run_worker(Wiring(*wires, slot, surroundings["name"]), spec, surroundings["levels"])
+            wiring = Wiring(*wires, self._lifeline, slot, surroundings["name"])  # type: ignore[call-arg,arg-type]
+            run_worker(wiring, spec, surroundings["levels"])
             status = 0
         except BaseException:  # said on stderr, as an interpreter would; the exit status tells the parent
             sys.excepthook(*sys.exc_info())
@@ -207,6 +206,14 @@ class PassedFd:
     def detach(self) -> int:
         """The descriptor itself, which now belongs to the caller."""
         return received[self._position]
+
+
+def _read(fd: int) -> bytes:
+    """All of a file that comes with a request, which is closed."""
+    try:
+        return os.pread(fd, os.fstat(fd).st_size, 0)  # its offset may be shared by all workers
+    finally:
+        os.close(fd)
 
 
 def _take(surroundings: dict[str, Any]) -> None:

@@ -82,8 +82,7 @@ def _let_go_of_output() -> None:
 
 def _leave_at_once(status: int) -> int:
     """End now if a thread still runs a task: threads can't be killed, and Python would wait for it."""
-    waited_for = [thread for thread in threading.enumerate() if not thread.daemon]
-    if waited_for != [threading.main_thread()]:
+    if threading.enumerate() != [threading.main_thread()]:
         sys.stdout.flush()
         os._exit(status)
     return status
