@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 
 import numpy as np
@@ -88,7 +89,7 @@ def write_garbage() -> None:
     """Into the replies of this very worker, which are a stream socket."""
     for fd in range(3, 64):
         try:
-            if os.readlink(f"/proc/self/fd/{fd}").startswith("socket:"):
+            if str(Path(f"/proc/self/fd/{fd}").readlink()).startswith("socket:"):
                 os.write(fd, b"\x08\0\0\0garbage!" * 3)
         except OSError:
             pass
