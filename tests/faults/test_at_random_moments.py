@@ -106,7 +106,7 @@ def test_ctrl_c(tmp_path: Path, seed: int) -> None:
             each.interrupt()
         for each in running:
             _, err = each.process.communicate(timeout=20)
-            assert each.process.returncode == -signal.SIGINT
+            assert each.process.returncode == -signal.SIGINT, err
             assert err.count("Traceback (most recent call last)") == 1, err
             assert err.rstrip().endswith("KeyboardInterrupt"), err
             assert not each.survivors(KILLED_WITHIN)

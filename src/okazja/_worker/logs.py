@@ -221,7 +221,7 @@ class WorkerMouth(WorkerEnd):
         finally:
             if main:
                 self._writing = False
-        if main and (self._records or self._later is not None):
+        if main and self._later is not None:
             self._catch_up()
 
     def postpone(self, action: Callable[[], object]) -> bool:
