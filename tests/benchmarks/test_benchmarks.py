@@ -14,6 +14,8 @@ from benchmarks.table import Cell, Table
 
 from benchmarks import page
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent.parent
 
 SOME = Point("some", 10, lambda peer, size: 0.0)

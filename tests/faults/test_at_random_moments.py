@@ -22,7 +22,10 @@ from tests.faults.scripts import Program, eventually, pids_of, program
 from okazja import Executor
 from okazja.errors import WorkerDied
 
-pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
+]
 
 Open = Callable[..., Executor]
 

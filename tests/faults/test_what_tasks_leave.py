@@ -158,6 +158,7 @@ def test_pools_of_their_own(open_executor: Open, task: Callable[[int], list[int]
     assert list(executor.map(task, [20] * 4)) == [expected] * 4
 
 
+@pytest.mark.slow
 def test_a_result_of_one_gib(open_executor: Open) -> None:
     if psutil.virtual_memory().available < 8 << 30:
         pytest.skip("less than 8 GiB of memory are free")

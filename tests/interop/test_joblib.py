@@ -22,6 +22,8 @@ from sklearn.preprocessing import StandardScaler
 
 from okazja import Executor
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 
 

@@ -147,3 +147,42 @@ def test_a_script_prints_it_once_although_it_ends_without_shutdown(tmp_path: Pat
         == 1
     )
     assert done.stderr.count("in fail") >= 1
+
+
+def test_not_after_asyncio_has_looked_in_one_step(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From CPython 3.15 on it takes all there is to know with one call; here on any Python."""
+
+    def get_snapshot(future: Any) -> tuple[bool, bool, Any, BaseException | None]:
+        return future.done(), future.cancelled(), future._result, future._exception
+
+    def copy(source: Any, destination: asyncio.Future[Any]) -> None:
+        done, cancelled, _, error = source._get_snapshot()
+        assert done
+        assert not cancelled
+        destination.set_exception(error)
+
+    monkeypatch.setattr(concurrent.futures.Future, "_get_snapshot", get_snapshot, raising=False)
+    monkeypatch.setattr(asyncio.futures, "_copy_future_state", copy)
+
+    async def look(executor: Executor) -> None:
+        with pytest.raises(ValueError, match="no 3"):
+            await asyncio.wrap_future(executor.submit(fail, 3))
+
+    with Executor("threads") as executor:
+        asyncio.run(look(executor))
+    assert not reports(caplog)
+
+
+def test_a_look_before_it_is_done_does_not_count(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        concurrent.futures.Future, "_get_snapshot", lambda _: (False, False, None, None), raising=False
+    )
+    future: Future[int] = Future()
+    future._get_snapshot()
+    future.set_exception(ValueError("no 3"))
+    del future
+    assert len(reports(caplog)) == 1

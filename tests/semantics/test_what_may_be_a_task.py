@@ -73,7 +73,9 @@ def test_no_iterable_at_all_is_an_empty_map_as_in_the_standard_library(backend: 
 
 
 @pytest.mark.parametrize(
-    "task", [coroutine, functools.partial(coroutine, 1), Service().method, Service()], ids=repr
+    "task",
+    [coroutine, functools.partial(coroutine, 1), Service().method, Service()],
+    ids=["function", "partial", "method", "callable"],
 )
 def test_a_coroutine_function_is_a_clear_type_error(backend: str, task: Any) -> None:
     with Executor(backend) as executor:

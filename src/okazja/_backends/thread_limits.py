@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import _thread
 import ctypes
-import logging
 import sys
 import threading
 import traceback
@@ -26,11 +25,9 @@ from okazja._transport.codec import RAISED
 from okazja._worker.interrupt import Interrupted
 from okazja.errors import RemoteTraceback
 
-__all__ = ["ThreadLimits", "may_be_daemon"]
+__all__ = ["ThreadLimits", "may_be_daemon", "take"]
 
 LINGER = 0.1  # seconds that the watcher stays when nothing runs, so that short calls don't start one each
-
-log = logging.getLogger("okazja")
 
 Abandon = Callable[["Attempt", Reply], None]  # gives the thread's place to another, delivers the reply
 
@@ -53,14 +50,15 @@ class Attempt:
 
     def take_end(self) -> bool:
         """Whether the caller alone may end it: one atomic step, which no interrupt can tear."""
-        return _take(self._end)
+        return take(self._end)
 
     def take_report(self) -> bool:
         """Whether the caller alone may tell what came of it."""
-        return _take(self._report)
+        return take(self._report)
 
 
-def _take(token: deque[None]) -> bool:
+def take(token: deque[None]) -> bool:
+    """Whether there was one left to take; no lock, no step in between."""
     try:
         token.pop()
     except IndexError:
@@ -176,9 +174,7 @@ class ThreadLimits:
             return
         self._unregister(attempt)
         what = f"could not be interrupted: it still runs in thread {attempt.thread.name}"
-        reply = _timed_out(attempt, what)
-        log.warning("%s; another thread has taken its place", reply[2])
-        self._abandon(attempt, reply)
+        self._abandon(attempt, _timed_out(attempt, what))
 
 
 def may_be_daemon() -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from queue import Empty, SimpleQueue
@@ -12,7 +13,7 @@ from time import monotonic, monotonic_ns
 
 from okazja._backends.base import Capabilities, Deliver, Spec
 from okazja._backends.serial import execute, initializer_failed
-from okazja._backends.thread_limits import Attempt, ThreadLimits, may_be_daemon
+from okazja._backends.thread_limits import Attempt, ThreadLimits, may_be_daemon, take
 from okazja._core.messages import Call, Port, Reply
 from okazja._transport.board import CALL, DONE, FIRST, PID, STARTED, TID
 from okazja.errors import ExecutorBroken, ExecutorShutdown
@@ -25,18 +26,19 @@ log = logging.getLogger("okazja")
 class _Thread(threading.Thread):
     """A worker; ``over`` is set when it has ended, or was left behind in a call that nothing can end."""
 
-    def __init__(self, work: Callable[[int], None], slot: int, name: str) -> None:
+    def __init__(self, work: Callable[[_Thread], None], slot: int, name: str) -> None:
         # Those in the middle of a call are waited for at exit, by okazja._engine.lifetime. A daemon, because
         # the interpreter itself would also wait for those that were left behind.
         super().__init__(name=name, daemon=may_be_daemon())
         self._work = work
         self.slot = slot
         self.over = threading.Event()
+        self.begun = self.dropped = False  # the first to be set counts: it works, or it never does
 
     def run(self) -> None:
         """Work until there is nothing more to do."""
         try:
-            self._work(self.slot)
+            self._work(self)
         finally:
             del self._work
             self.over.set()
@@ -59,17 +61,17 @@ class ThreadBackend:
         self._spec = spec
         self._deliver = deliver
         self._queue: SimpleQueue[Call | None] = SimpleQueue()
-        self._idle = threading.Semaphore(0)  # threads that wait for a call
-        self._starting = threading.RLock()  # a finalizer may submit in the middle of a start
-        self._sending = (
-            threading.RLock()
-        )  # around the queue's end; a finalizer may close in the middle of a send
+        # Around the queue's end, the threads and what they are; never held while one starts. Re-entrant, and what
+        # has no lock is taken from in one step: a finalizer may submit or close in the middle of anything here.
+        self._lock = threading.RLock()
+        self._idle: deque[None] = deque()  # one for each thread that waits for a call
+        self._slots = deque(range(spec.max_workers))  # of threads that can still be started
         self._closed = False
+        self._over = False  # everything was let go of
         self._broken: ExecutorBroken | None = None
         self.threads: set[_Thread] = set()
         self._limits = ThreadLimits(f"okazja-{spec.name}", self._abandon)
         self._ended = 0  # threads that have left the loop
-        self._over = False  # all was let go of
 
     def port(self, slot: int) -> None:
         """Calls are not placed."""
@@ -77,49 +79,76 @@ class ThreadBackend:
     def send(self, port: Port | None, calls: Sequence[Call]) -> Sequence[Call]:
         """Queue the calls; start a thread for each that finds none idle, up to the limit."""
         for call in calls:
-            with self._sending:
-                if self._closed:
-                    raise ExecutorShutdown("cannot schedule new futures after shutdown of the executor")
-                self._queue.put(call)
-                if len(self.threads) < self._spec.max_workers and not self._idle.acquire(blocking=False):
-                    self._start_thread()  # before the backend can be closed: a call that is accepted runs
+            thread = None
+            try:
+                with self._lock:
+                    # The thread counts before anybody can close: it is waited for, and has its initializer.
+                    if not self._closed and self._broken is None and self._slots and not take(self._idle):
+                        thread = self._new_thread()
+                    if self._closed:
+                        raise ExecutorShutdown("cannot schedule new futures after shutdown of the executor")
+                    self._queue.put(call)
+                if thread is not None:
+                    thread.start()
+            except BaseException:
+                if thread is not None:
+                    self._drop_thread(thread)
+                raise
         if self._broken is not None:
             self._fail_all(self._broken)
         return ()
 
-    def _start_thread(self) -> None:
-        with self._starting:
-            if len(self.threads) < self._spec.max_workers:
-                used = {thread.slot for thread in self.threads}
-                slot = next(slot for slot in range(self._spec.max_workers) if slot not in used)
-                prefix = self._spec.thread_name_prefix or f"okazja-{self._spec.name}"
-                thread = _Thread(self._work, slot, f"{prefix}_{slot}")
-                self.threads.add(thread)
-                try:
-                    thread.start()
-                except BaseException:
-                    self.threads.discard(thread)
-                    raise
+    def _new_thread(self) -> _Thread | None:
+        """With the lock held: a thread that counts, to be started without it; None if there are enough."""
+        try:
+            slot = self._slots.popleft()
+        except IndexError:
+            return None
+        prefix = self._spec.thread_name_prefix or f"okazja-{self._spec.name}"
+        thread = _Thread(self._work, slot, f"{prefix}_{slot}")
+        self.threads.add(thread)
+        return thread
+
+    def _drop_thread(self, thread: _Thread) -> None:
+        """Its start has failed, or was interrupted, and then it may have begun to work all the same."""
+        with self._lock:
+            if thread.begun:
+                return
+            thread.dropped = True
+            self.threads.discard(thread)
+            self._slots.appendleft(thread.slot)
+        thread.over.set()
+        self._release_if_over()
 
     def _abandon(self, attempt: Attempt, reply: Reply) -> None:
         """Leave a thread behind: another takes its place."""
-        thread = attempt.thread
-        assert isinstance(thread, _Thread)
-        with self._starting:
-            self.threads.discard(thread)
+        left = attempt.thread
+        assert isinstance(left, _Thread)
+        with self._lock:  # in one step, or it could look as if all of them had ended
+            self.threads.discard(left)
+            self._slots.appendleft(left.slot)
+            thread = self._new_thread()
         try:
-            self._start_thread()
-        except RuntimeError as error:  # the system has no thread left
-            log.warning("no thread could be started in place of %s: %s", thread.name, error)
+            if thread is not None:
+                thread.start()
+            log.warning("%s; another thread has taken its place", reply[2])
+        except RuntimeError as error:  # no more threads
+            assert thread is not None
+            self._drop_thread(thread)
+            log.warning("%s; no other thread can take its place: %s", reply[2], error)
             if not self.threads:
-                self._broken = ExecutorBroken(f"no thread is left, and none could be started: {error}")
+                self._broken = _no_thread(error)
                 self._fail_all(self._broken)
         finally:
-            thread.over.set()
+            left.over.set()
             self._deliver([(None, [reply])], ())
-        self._release_if_over()
 
-    def _work(self, slot: int) -> None:
+    def _work(self, thread: _Thread) -> None:
+        with self._lock:
+            if thread.dropped:
+                return
+            thread.begun = True
+        slot = thread.slot
         board, words = self._spec.board, self._spec.board.words(slot)
         words[PID] = os.getpid()
         words[TID] = threading.get_native_id()
@@ -131,8 +160,8 @@ class ThreadBackend:
                     call = queue.get_nowait()
                 except Empty:
                     words[CALL] = 0
-                    if len(self.threads) < self._spec.max_workers:
-                        self._idle.release()
+                    if self._slots:
+                        self._idle.append(None)
                     call = queue.get()
                 if call is None:
                     queue.put(None)  # for the next thread
@@ -156,14 +185,13 @@ class ThreadBackend:
         words[CALL] = words[PID] = 0
 
     def _leave(self) -> None:
-        """This thread takes no more calls."""
-        with self._starting:
+        """This thread takes no more calls; the last one to say so after the end lets go of everything."""
+        with self._lock:
             self._ended += 1
         self._release_if_over()
 
     def _release_if_over(self) -> None:
-        """Once all threads have ended after the end of the queue, let go of everything."""
-        with self._starting:
+        with self._lock:
             over = self._closed and not self._over and self._ended == len(self.threads)
             self._over = self._over or over
         if over:
@@ -229,7 +257,7 @@ class ThreadBackend:
 
     def close(self, signal: int | None) -> None:
         """The threads end once the queue is empty."""
-        with self._sending:  # no call may come to stand behind the end of the queue
+        with self._lock:  # no call may come to stand behind the end of the queue
             self._closed = True
             self._queue.put(None)
         self._limits.close()
@@ -263,9 +291,18 @@ class ThreadBackend:
         return True
 
     def _others(self, joined: set[threading.Thread]) -> set[_Thread]:
-        with self._starting:
+        with self._lock:
             return self.threads - joined
 
     def after_fork(self) -> None:
         """In a child of a fork: the threads are not there."""
         self.threads.clear()
+
+
+def _no_thread(error: RuntimeError) -> ExecutorBroken:
+    broken = ExecutorBroken(
+        f"no thread is left to run calls: the last one was left behind in a call that can't be interrupted, and "
+        f"another could not be started ({error}). Give the tasks timeouts of their own, or use 'processes'"
+    )
+    broken.__cause__ = error.with_traceback(None)
+    return broken

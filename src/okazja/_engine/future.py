@@ -173,7 +173,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         return self.result()  # a StopIteration leaves this generator as RuntimeError (PEP 479)
 
     def _get_snapshot(self) -> Any:
-        """How asyncio looks at a future from CPython 3.14 on."""
+        """How asyncio.wrap_future looks at a future, from CPython 3.15 on."""
         snapshot = super()._get_snapshot()  # type: ignore[misc]  # not there before
         self._looked_at()
         return snapshot

@@ -181,7 +181,9 @@ class WorkerMouth(WorkerEnd):
     def __init__(self, calls_fd: int, replies_fd: int) -> None:
         super().__init__(calls_fd, replies_fd)
         self._records: deque[dict[str, Any]] = deque()  # not yet written
-        self._lock = threading.Lock()
+        # Re-entrant: a signal handler of the task's that raises may leave it locked by the main thread, which
+        # goes on all the same; what other threads log then waits for its next reply.
+        self._lock = threading.RLock()
         self._main = threading.get_ident()
         self._writing = False  # the main thread is writing
         self._later: Callable[[], object] | None = None
@@ -243,7 +245,7 @@ class WorkerMouth(WorkerEnd):
 
     def close(self) -> None:
         """In a child that a task forked: what it logs is its own affair."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._records.clear()
         for handler in logging.root.handlers[:]:
             if isinstance(handler, _ToParent):
