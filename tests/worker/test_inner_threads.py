@@ -91,7 +91,9 @@ def test_none_leaves_everything_alone(open_executor: Open, method: str | None) -
     here = blas_threads()
     executor = open_executor(2, mp_context=method, inner_max_num_threads=None)
     assert list(executor.map(variable, VARIABLES)) == [None] * len(VARIABLES)
-    assert set(executor.submit(blas_threads).result(PATIENCE)) == set(here)  # there may be more libraries here
+    assert set(executor.submit(blas_threads).result(PATIENCE)) == set(
+        here
+    )  # there may be more libraries here
 
 
 @pytest.mark.parametrize("method", METHODS)

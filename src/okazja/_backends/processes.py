@@ -434,13 +434,24 @@ class ProcessBackend:
             self.arena.close()
             self._poll.close()
             del self._bell
-            for port in [*self._ports.values(), *self._prestarted.values()]:
+            left = list(self._ports.values())  # only where the collector has failed
+            for port in left:
                 port.results.nudge = None
+                port.kill()
+                port.release()
+            self._ports.clear()
+            self._prestarted.clear()
             self._spec.board.close()
             # Let go of what belongs to the user, and of the engine, now rather than at a garbage collection.
             del self._launcher
             self._spec = replace(self._spec, initializer=None, initargs=())
             self._deliver = _nobody_listens
+        for port in left:
+            with port.channel.reading:  # a thread that lingers there goes on as soon as it may
+                port.channel.close()
+            port.results.close()
+        while self._buried:
+            self._buried.pop().close()
 
 
 def _nobody_listens(*_: object) -> None:

@@ -185,8 +185,11 @@ class Arena:
                     return None
                 number = self._numbers.pop() if self._numbers else self._next
                 self._next = max(self._next, number + 1)
+                block = Block(
+                    number, self._gone
+                )  # before its place: an exception that breaks in gives both back
                 start = self._places[number] = self._blocks.take(size)
-                return Block(number, self._gone), start
+                return block, start
             except OSError:
                 return None
             finally:
@@ -265,7 +268,8 @@ class Arena:
             lowest = free & -free
             free ^= lowest
             number = lowest.bit_length() >> 3
-            self._blocks.give(self._places.pop(number))
+            if number in self._places:  # it was given one
+                self._blocks.give(self._places.pop(number))
             self._numbers.append(number)
         end = self._blocks.end
         # Not while calls flow: what is cut off then would be wanted in a moment.
@@ -415,7 +419,8 @@ def read(reference: Reference, make: Callable[[memoryview, list[memoryview]], T]
         ]
         return make(window[places[-1] : total], copies)
     finally:
-        reader.let_go(number, total)
+        if not reader.private:  # there only a mapping sets the byte, and one of an earlier run may still live
+            reader.let_go(number, total)
 
 
 def _read(fd: int, offset: int, view: memoryview) -> None:

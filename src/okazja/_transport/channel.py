@@ -88,7 +88,10 @@ class Channel:
         return ()
 
     def send_entry(self, entry: tuple[Any, ...]) -> None:
-        """Send an entry that is no call; the socket is known to have room for it."""
+        """Send an entry that is no call, to a worker that may do without.
+
+        It is lost where calls fill the socket, and `steal` loses it too: TIDY comes again with the next nudge.
+        """
         self._send([entry], [])
 
     def _send(self, entries: list[tuple[Any, ...]], numbers: list[int]) -> bool:

@@ -212,8 +212,9 @@ class WorkerMouth(WorkerEnd):
             return  # in a finalizer or a signal handler, in the middle of a frame
         if main:
             self._writing = True
+        free = True  # else the thread that has the lock looks once more when it has let go of it
         try:
-            while self._records and self._lock.acquire(blocking=False):
+            while self._records and (free := self._lock.acquire(blocking=False)):
                 try:
                     self._write_records()
                 finally:
@@ -221,7 +222,7 @@ class WorkerMouth(WorkerEnd):
         finally:
             if main:
                 self._writing = False
-        if main and self._later is not None:
+        if main and ((free and self._records) or self._later is not None):
             self._catch_up()
 
     def postpone(self, action: Callable[[], object]) -> bool:

@@ -77,6 +77,7 @@ class Worker:
         self._interrupted: dict[int, str] = {}  # where it stood, by item of a stream's chunk
         self._in_task = False  # the main thread is in a task, so a signal handler may reply
         self._asked = False  # to hand back, at the next chance
+        self._handing_back = False
         self.memory: MemoryLimit | None = None
         self._worn = False  # the parent was asked to replace this worker
         self._forked = False  # this is a child that a task forked
@@ -382,15 +383,22 @@ class Worker:
 
     def _hand_back(self) -> None:
         """Give back what was read and not started: whole calls, and the rest of the running chunk."""
-        self._asked = self._loading  # then there is a rest to give, but not yet
-        entries, self._entries = self._entries, deque()  # at once: the signal may come again right here
-        back = [(entry[0], entry[4]) for entry in entries if entry[0]]
-        self._entries.extend(entry for entry in entries if not entry[0])
-        if self._rest is not None:
-            unstarted = [position for position, _ in self._rest]
-            if unstarted:
-                back.insert(0, (self._number, unstarted[0]))
-        self._end.send((0, BACK, back))
+        if self._handing_back:
+            return  # the signal has come again, in the middle of what follows, which gives all there is
+        self._handing_back = True
+        try:
+            self._asked = self._loading  # then there is a rest to give, but not yet
+            back = [(entry[0], entry[4]) for entry in self._entries if entry[0]]
+            defines = [entry for entry in self._entries if not entry[0]]
+            self._entries.clear()
+            self._entries.extend(defines)
+            if self._rest is not None:
+                unstarted = [position for position, _ in self._rest]
+                if unstarted:
+                    back.insert(0, (self._number, unstarted[0]))
+            self._end.send((0, BACK, back))
+        finally:
+            self._handing_back = False
 
     def _after_fork(self) -> None:
         """In a child that a task forked: nothing here may reach the parent's worker any more."""
