@@ -72,7 +72,8 @@ class Vandal:
 
     def _aim(self, executor: Executor) -> int | None:
         """A pidfd of one of its workers."""
-        pids = list(executor._processes)
+        # Those that have started: who kills all that start breaks the executor, and is meant to.
+        pids = [pid for pid, worker in executor._processes.items() if worker.ready]
         if not pids:
             return None
         pid = self._rng.choice(pids)
