@@ -19,7 +19,7 @@ PATIENCE = 5.0  # seconds; for the zygote to leave by itself at exit
 
 _BOOTSTRAP = (
     "import marshal, socket, sys; main, lifeline = int(sys.argv[1]), int(sys.argv[2]); "
-    "link = socket.socket(fileno=main); own = marshal.loads(link.recv(1 << 20)); link.detach(); "
+    "link = socket.socket(fileno=main); own = marshal.loads(link.recv(1 << 20) or sys.exit()); link.detach(); "
     "at = [i for i, p in enumerate(sys.path) if p.endswith(('site-packages', 'dist-packages'))]; "
     "at = at[0] if at else len(sys.path); sys.path[at:at] = own; "
     "from okazja._worker.zygote import main as serve; serve(main, lifeline)"
