@@ -261,7 +261,7 @@ class Engine:
         news = _News()
         with self.lock:
             if self.shortcut.is_broken:
-                news.again = self.shortcut.repair()
+                news.again = self.shortcut.repair(self)
             self._take_note(replies, events, news)
             self.scheduler.given = []
             if news.broken is None:

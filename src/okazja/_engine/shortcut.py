@@ -7,6 +7,7 @@ is noted first, and what a broken thread leaves undone the collector does again.
 
 from __future__ import annotations
 
+import weakref
 from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -26,20 +27,22 @@ class Shortcut:
     """One engine's."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self._engine = weakref.ref(
+            engine
+        )  # no cycle: an engine goes with its last user, and its descriptors with it
         self._broken: deque[tuple[Port, list[tuple[Call, Reply]]]] = deque()
 
     def __call__(self, future: Future[Any]) -> None:
         """Wait for a future's reply for a moment, if it is likely to be there so soon, and settle it."""
-        engine = self._engine
+        engine = self._engine()
         call = future._call
-        port = self._port(call) if call is not None else None
-        if port is None:
+        port = _port(engine, call) if engine is not None and call is not None else None
+        if engine is None or port is None:
             return
         taken: list[tuple[Call, Reply]] = []
 
         def take(replies: Sequence[Reply]) -> bool:
-            return self._take(port, replies, taken)
+            return self._take(engine, port, replies, taken)
 
         try:
             engine.backend.linger(port, take)
@@ -52,20 +55,13 @@ class Shortcut:
             engine.backend.stop_lingering(port)
             raise
 
-    def _port(self, call: Call) -> Port | None:
-        """Where the reply is about to come from, None if it is likely to take longer."""
-        engine = self._engine
-        slot = call.slot
-        if slot < 0 or call.fn.timing.seconds > SHORT or engine.scheduler.backlog:
-            return None
-        return engine.ports[slot] if len(engine.scheduler.workers[slot].held) == 1 else None
-
-    def _take(self, port: Port, replies: Sequence[Reply], taken: list[tuple[Call, Reply]]) -> bool:
+    def _take(
+        self, engine: Engine, port: Port, replies: Sequence[Reply], taken: list[tuple[Call, Reply]]
+    ) -> bool:
         """Note the replies, all of them or none.
 
         Those to maps, what is no reply, and futures with callbacks, which may run long, are the collector's.
         """
-        engine = self._engine
         with engine.lock:
             if engine.ports[port.slot] is not port:
                 return False
@@ -79,18 +75,26 @@ class Shortcut:
             engine.scheduler.replied(port.slot, replies)
         return True
 
-    def repair(self) -> list[tuple[Call, Reply]]:
+    def repair(self, engine: Engine) -> list[tuple[Call, Reply]]:
         """What threads left undone that an exception has broken; called with the engine's lock held."""
         undone = []
         while self._broken:
             port, taken = self._broken.popleft()
-            if self._engine.ports[port.slot] is port:
-                self._engine.scheduler.replied(port.slot, [reply for _, reply in taken])
+            if engine.ports[port.slot] is port:
+                engine.scheduler.replied(port.slot, [reply for _, reply in taken])
             undone += taken
-        self._engine.scheduler.repair()
+        engine.scheduler.repair()
         return undone
 
     @property
     def is_broken(self) -> bool:
         """Whether there is something to repair."""
         return bool(self._broken)
+
+
+def _port(engine: Engine, call: Call) -> Port | None:
+    """Where the reply is about to come from, None if it is likely to take longer."""
+    slot = call.slot
+    if slot < 0 or call.fn.timing.seconds > SHORT or engine.scheduler.backlog:
+        return None
+    return engine.ports[slot] if len(engine.scheduler.workers[slot].held) == 1 else None
