@@ -194,7 +194,7 @@ class ProcessBackend:
 
     def drop(self) -> list[Call]:
         """Nothing waits here: calls that were not sent are the scheduler's."""
-        self._hurry = True
+        self._hurry = self._spec.initializer is not None  # which may hang
         return []
 
     def linger(self, port: Port, take: Callable[[list[Reply]], bool]) -> None:

@@ -118,6 +118,7 @@ class Engine:
         self._closing = False  # told to close when nothing is pending
         self.closed = False  # the backend was told
         self._memory_limit: int | None = spec_options.get("memory_limit")  # bytes a worker may have
+        self._initializes = spec_options.get("initializer") is not None
         self._killed = ""  # by which method the workers were ended, if so
         self.forgotten = False
         self.interrupted = False  # by Ctrl-C
@@ -456,7 +457,9 @@ class Engine:
         with self.lock:
             dropped = self.scheduler.drop_backlog()
             workers = self.scheduler.workers
-            slots = [w.slot for w in workers if len(w.held) > 1 or (w.held and not w.ready)]
+            # An initializer may hang; without one, a worker that starts will run the call that it was sent.
+            starting = self._initializes
+            slots = [w.slot for w in workers if len(w.held) > 1 or (starting and w.held and not w.ready)]
         self._reclaim(slots)
         with self.lock:
             dropped += self.scheduler.drop_backlog()
