@@ -212,7 +212,11 @@ class Executor(concurrent.futures.Executor):
         self._engine.check_open()
         star = len(iterables) != 1
         lengths = [length for iterable in iterables if (length := _length(iterable)) is not None]
-        source: Iterator[Any] = zip(*iterables, strict=False) if star else iter(iterables[0])
+        source: Iterator[Any] | range
+        if star:
+            source = zip(*iterables, strict=False)
+        else:
+            source = iterables[0] if type(iterables[0]) is range else iter(iterables[0])
         return kind(
             self._engine,
             fn,

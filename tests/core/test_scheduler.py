@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from okazja._core.messages import Call, Function, Reply, Timing
-from okazja._core.scheduler import MAX_START_DEATHS, Scheduler
+from okazja._core.scheduler import BATCH, LEAST_BRISK, MAX_START_DEATHS, Scheduler
 
 SECONDS = (1e-6, 3e-4, 1.0)  # of the functions: tiny, short, long
 
@@ -84,7 +84,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         slot = scheduler.offer(call)
         if slot is None:
             assert scheduler.backlog[-1] is call
-            assert waited or not self.resting(), "a call waits although a worker has nothing to do"
+            alone = waited or not self.resting() or self.is_shared_out(call)
+            assert alone, "a call waits although a worker has nothing to do"
         else:
             assert sink._begin()
             self.receive(slot, call)
@@ -104,7 +105,18 @@ class SchedulerMachine(RuleBasedStateMachine):
         gone = before[: len(before) - len(after)]
         assert sorted(sent) == sorted(set(gone) - cancelled)
         assert before[len(gone) :] == after, "calls leave the backlog in the order in which they came"
-        assert not after or not self.resting()
+        assert not after or not self.resting() or self.is_shared_out(self.scheduler.backlog[0])
+
+    @rule()
+    def relieve_those_at_a_slow_call(self) -> None:
+        """Nobody waits for long beside workers with nothing to do, however short calls are thought to be."""
+        for _ in range(2 * len(self.players)):
+            self.scheduler.relieve(self.now)
+            self.now += 1.0  # longer than any patience
+            self.scheduler.relieve(self.now)
+            self.top_up()
+        assert not self.scheduler.backlog or not self.resting()
+        assert self.scheduler.relieve(self.now) is None
 
     @rule(which=st.integers(0, 30))
     def cancel(self, which: int) -> None:
@@ -238,6 +250,11 @@ class SchedulerMachine(RuleBasedStateMachine):
     def items_of(self, calls: Iterable[Call]) -> list[int]:
         return [item for call in calls for item in self.items(call)]
 
+    def is_shared_out(self, call: Call) -> bool:
+        """Whether calls are so short that two workers, who have some, are enough for them."""
+        short = sum(any(c.fn.timing.credit > BATCH for c in player.queue) for player in self.players)
+        return call.fn.timing.credit > BATCH and short >= LEAST_BRISK
+
     def is_cancelled(self, call: Call) -> bool:
         return sink_of(call).cancelled and not sink_of(call).begun
 
@@ -349,3 +366,23 @@ def test_where_nobody_knows_the_guilty_item_each_goes_back_by_itself() -> None:
     [(_, [alone])] = scheduler.top_up()
     assert scheduler.died(0, alone.id, unknown).guilty is alone, "run by itself, it is known"
     assert scheduler.pending == 4
+
+
+def test_short_calls_are_shared_by_few_until_one_is_slow() -> None:
+    scheduler = Scheduler(8, cpus=2)
+    function = Function(None, "f", Timing())
+    function.timing.measured(1e-6)
+
+    def offer() -> int | None:
+        return scheduler.offer(Call(scheduler.number(), function, 0, b"", Client(), 0, 1))
+
+    assert [offer() is None for _ in range(6)] == [False, False, True, True, True, True]
+    assert scheduler.needs_watch()
+    assert not scheduler.needs_watch(), "said once"
+    assert not scheduler.top_up([]), "those who have some will soon take more"
+    pause = scheduler.relieve(1.0)
+    assert pause is not None
+    assert not scheduler.top_up([])
+    scheduler.relieve(1.0 + pause)
+    assert sum(len(calls) for _, calls in scheduler.top_up([])) == 4
+    assert not scheduler.backlog

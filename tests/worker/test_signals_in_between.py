@@ -9,7 +9,7 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import pytest
 
@@ -77,13 +77,23 @@ def test_a_second_request_while_calls_are_given_back_gives_none_twice(worker: Wo
 
 
 def test_a_second_request_while_the_rest_of_a_chunk_is_given_back_splits_it_not(worker: Worker) -> None:
-    def rest() -> Iterator[tuple[int, Any]]:
-        yield 3, None
-        worker._hand_back()
-        yield 4, None
+    class Rest:
+        left = 2
 
-    worker._number = 7
-    worker._rest = rest()
+        def __iter__(self) -> Self:
+            return self
+
+        def __length_hint__(self) -> int:
+            return self.left
+
+        def __next__(self) -> None:
+            worker._hand_back()
+            if not self.left:
+                raise StopIteration
+            self.left -= 1
+
+    worker._number, worker._end_of_chunk = 7, 5
+    worker._rest = Rest()
     worker._hand_back()
     assert handed_back(worker) == [7]
 

@@ -237,11 +237,15 @@ class ProcessBackend:
         with self._launching:
             self._closing = True
             self._signal = signal
-            for port in [*self._ports.values(), *self._prestarted.values()]:
+            for port in self._all_ports():
                 self._end(port)
             if not self._released:
                 os.eventfd_write(self._wake, 1)
         self._start_collector()
+
+    def _all_ports(self) -> set[WorkerProcess]:
+        """Each once: one that was started in advance stands in both tables."""
+        return {*self._ports.values(), *self._prestarted.values()}
 
     def _end(self, port: WorkerProcess) -> None:
         port.channel.end()  # also with a signal, which a task may have a handler for
@@ -274,7 +278,7 @@ class ProcessBackend:
             self._poll.close()
             if self._forking is None:
                 self.arena.leave()
-            for port in [*self._ports.values(), *self._prestarted.values()]:
+            for port in self._all_ports():
                 if port is self._forking:
                     port.channel.leave()
                 else:
@@ -414,6 +418,7 @@ class ProcessBackend:
                 UNKNOWN if port.useless else mark.item if served else 0,
                 exited.reason,
                 (monotonic_ns() - mark.started_ns) / 1e9 if served and mark.started_ns else 0.0,
+                mark.span,
             )
         )
         with port.channel.reading:  # some thread may be looking for a reply

@@ -65,6 +65,10 @@ class Timing:
         else:
             self.credit = 2 + min(self.MOST - 2, int(self.PATIENCE / new)) if new else self.MOST
 
+    def doubt(self) -> None:
+        """A call goes on for longer than PATIENCE: until one has come back, none waits behind another."""
+        self.credit = min(self.credit, 2)
+
 
 class Function:
     """A callable with the way it travels.
@@ -202,10 +206,11 @@ class WornOut:
 class Died:
     """A worker has ended, expected or not, and all that it wrote has been read.
 
-    ``call`` and ``item`` are its last mark on the board, ``call`` 0 where it ran nothing.
+    ``call`` and ``item`` are its last mark on the board, ``call`` 0 where it ran nothing. ``span``: how many items
+    after that one may be meant as well.
     """
 
-    __slots__ = ("call", "exitcode", "item", "pid", "port", "reason", "seconds")
+    __slots__ = ("call", "exitcode", "item", "pid", "port", "reason", "seconds", "span")
 
     def __init__(
         self,
@@ -216,7 +221,9 @@ class Died:
         item: int,
         reason: str = "",
         seconds: float = 0.0,
+        span: int = 0,
     ) -> None:
+        self.span = span
         self.port = port
         self.pid = pid
         self.exitcode = exitcode

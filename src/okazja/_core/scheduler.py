@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, islice
 
 from okazja._core.messages import Call, Reply
 
@@ -20,6 +20,7 @@ PATIENCE = 0.002  # seconds that work waits behind a running call before its wor
 LONGEST_PAUSE = 0.25  # seconds between two such requests, at most
 LOOKS = 4  # workers that a submit looks at for room before it gives up; the next reply finds the rest
 BATCH = 16  # calls that wait before they are sent behind running ones; fewer wait for the next reply
+LEAST_BRISK = 2  # workers that share short calls, at least; more of them only where there are more CPUs
 
 
 @dataclass(slots=True, eq=False)
@@ -32,7 +33,7 @@ class _Worker:
     worn: bool = False  # it asked to be replaced
     listed: bool = False  # it stands in the idle list
     noticed: int = 0  # the running call behind which others were seen to wait
-    asked: int = 0  # the running call during which it was asked to hand back the rest
+    asked: int = 0  # the running call during which it was asked to hand back the rest, or found to be slow
     answered: int = 0  # the running call during which it did so
     due: float = 0.0  # when to ask (again), in seconds of the caller's clock
     pause: float = 0.0  # seconds between the last two times
@@ -53,7 +54,7 @@ class Scheduler:
     they came, those of dead workers and urgent ones first; a call that a worker has begun is never given to another.
     """
 
-    def __init__(self, max_workers: int, max_items: int | None = None) -> None:
+    def __init__(self, max_workers: int, max_items: int | None = None, cpus: int = LEAST_BRISK) -> None:
         self.backlog: deque[Call] = deque()
         self.pending = 0  # calls accepted and not yet settled
         self.workers = [_Worker(slot) for slot in range(max_workers)]
@@ -61,6 +62,10 @@ class Scheduler:
         self._unstarted = list(range(max_workers - 1, -1, -1))  # slots without a process
         self._idle: list[int] = []  # slots with a process and nothing to do; may hold stale entries
         self._deep: set[int] = set()  # slots that hold what could wait; may hold stale entries
+        self._brisk: set[int] = set()  # slots that hold short calls and have not been seen to be slow
+        self._most_brisk = max(cpus, LEAST_BRISK)
+        self._parked = False  # calls may wait beside idle workers
+        self._watched = False  # and somebody has set a time to look again
         self._some_worn = False  # a living worker has asked to be replaced
         self.given: list[
             int
@@ -83,7 +88,7 @@ class Scheduler:
         """
         self.pending += 1
         if not self.backlog:
-            slot = self._free_slot()
+            slot = None if self._is_shared_out(call) else self._free_slot()
             if slot is not None:
                 self._cut_to_life(self.workers[slot], call)
                 self._give(self.workers[slot], call)
@@ -99,8 +104,47 @@ class Scheduler:
         waiting = len(self.backlog)
         return not waiting % BATCH and waiting > 0 and self.backlog[0].fn.timing.credit > BATCH
 
+    def _is_shared_out(self, call: Call) -> bool:
+        """Whether a call is so short that waking up one more worker for it costs more than it gains.
+
+        As many as there are CPUs share such calls. If one of them turns out to be slow, `relieve` has others take over.
+        """
+        if len(self._brisk) < self._most_brisk or call.fn.timing.credit <= BATCH:
+            return False
+        self._parked = bool(self._idle or self._unstarted)
+        return True
+
+    def needs_watch(self) -> bool:
+        """Whether `relieve` must be asked soon; said once."""
+        needed = self._parked and not self._watched
+        self._watched = self._watched or needed
+        return needed
+
+    def relieve(self, now: float) -> float | None:
+        """Find those that share short calls and have been at one for PATIENCE. When to look again, in seconds."""
+        pause: float | None = None
+        self._watched = self._parked = bool(self.backlog and (self._idle or self._unstarted))
+        if not self._watched:
+            return None
+        for slot in list(self._brisk):
+            worker = self.workers[slot]
+            running = next(iter(worker.held), 0)
+            if worker.noticed != running:
+                worker.noticed, worker.pause, worker.due = running, PATIENCE, now + PATIENCE
+            elif now >= worker.due:
+                self._brisk.discard(slot)
+                worker.asked = running  # so it gets nothing more meanwhile
+                if running:
+                    worker.held[running].fn.timing.doubt()
+                continue
+            left = worker.due - now
+            pause = left if pause is None else min(pause, left)
+        return pause
+
     def some_slots(self) -> list[int]:
-        """LOOKS workers, others each time."""
+        """LOOKS workers that may soon be short of work, others each time."""
+        if self._brisk:
+            return list(islice(self._brisk, LOOKS))
         count = len(self.workers)
         start = self._next_look = (self._next_look + LOOKS) % count
         return [(start + step) % count for step in range(min(LOOKS, count))]
@@ -138,6 +182,8 @@ class Scheduler:
         call.slot = worker.slot
         if len(worker.held) > 1 or call.hi - call.lo > 1:
             self._deep.add(worker.slot)
+        if call.fn.timing.credit > BATCH:
+            self._brisk.add(worker.slot)
 
     def top_up(self, slots: Iterable[int] | None = None) -> list[tuple[int, list[Call]]]:
         """Give the backlog to workers that are short of work: whom to send what.
@@ -148,7 +194,7 @@ class Scheduler:
         calls. Cancelled calls are dropped; the others have begun as far as their future can tell.
         """
         sends: dict[int, list[Call]] = {}
-        while self.backlog:
+        while self.backlog and not self._is_shared_out(self.backlog[0]):
             slot = self._free_slot()
             if slot is None:
                 break
@@ -159,8 +205,8 @@ class Scheduler:
             looked_at = self.workers if slots is None else map(self.workers.__getitem__, slots)
             short = [w for w in looked_at if len(w.held) <= credit // 2 and self._takes_more(w)]
             # Others may be short of work a moment later: nobody takes more than what falls to each.
-            sharers = max(len(self.workers) - len(self._unstarted), 1)
-            share = -(-len(self.backlog) // sharers)
+            sharers = len(self._brisk) if credit > BATCH else len(self.workers) - len(self._unstarted)
+            share = -(-len(self.backlog) // max(sharers, 1))
             for worker in short:
                 self._fill(worker.slot, min(credit - len(worker.held), share), sends)
         return list(sends.items())
@@ -187,6 +233,8 @@ class Scheduler:
             worker.taken -= call.items
             call.slot = -1
         self.backlog.extendleft(reversed(back))
+        if not worker.held:
+            self._brisk.discard(slot)
         if worker.alive and not worker.held and not worker.listed and self._has_life(worker):
             worker.listed = True
             self._idle.insert(0, slot)  # the last to be asked: it had a reason to give them back
@@ -205,6 +253,7 @@ class Scheduler:
                 done.append((call, reply))
         self.pending -= len(done)
         if done and not held:
+            self._brisk.discard(slot)
             self._list_if_idle(worker)
         return done
 
@@ -258,17 +307,18 @@ class Scheduler:
             self._some_worn = any(worker.worn and worker.alive for worker in self.workers)
         return done
 
-    def died(self, slot: int, number: int, item: int) -> Verdict:
-        """A worker has ended while its mark said item ``item`` of call ``number`` (0: none).
+    def died(self, slot: int, number: int, item: int, span: int = 0) -> Verdict:
+        """A worker has ended while its mark said item ``item`` of call ``number`` (0: none), or one of ``span`` more.
 
         The item it ran is guilty; everything else that it held goes back to the head of the backlog.
-        Where the mark is of no item of the call, its items go back one by one: the guilty one, run by
-        itself, will be known.
+        Where the mark is not of one item of the call, those that it may mean go back one by one: the guilty
+        one, run by itself, will be known.
         """
         worker = self.workers[slot]
         held, worker.held = worker.held, {}
         if not worker.ready:
             self._start_deaths += 1
+        self._brisk.discard(slot)
         worker.alive = worker.ready = worker.listed = worker.worn = False
         worker.taken = worker.asked = worker.answered = worker.noticed = 0
         self._unstarted.append(slot)
@@ -276,8 +326,11 @@ class Scheduler:
         again = list(held.values())
         if guilty is not None and guilty.items > 1:
             known = guilty.lo <= item < guilty.hi
-            again = (self._innocent_parts(guilty, item) if known else self._one_by_one(guilty)) + again
-            guilty = guilty.part(number, item, item + 1) if known else None
+            last = min(item + span + 1, guilty.hi) if known else guilty.hi
+            first = item if known else guilty.lo
+            suspects = range(first, last) if last - first > 1 else range(0)
+            again = self._innocent_parts(guilty, first, suspects, last) + again
+            guilty = None if suspects else guilty.part(number, item, item + 1)
         elif guilty is not None:
             self.pending -= 1
         for call in again:
@@ -285,15 +338,10 @@ class Scheduler:
         self.backlog.extendleft(reversed(again))
         return Verdict(guilty, self._start_deaths >= MAX_START_DEATHS)
 
-    def _innocent_parts(self, call: Call, item: int) -> list[Call]:
-        """The items of a chunk before and after the guilty one, as calls of their own."""
-        ranges = [(call.lo, item), (item + 1, call.hi)]
+    def _innocent_parts(self, call: Call, first: int, suspects: range, last: int) -> list[Call]:
+        """The items of a chunk before ``first`` and from ``last`` on, and each suspect, as calls of their own."""
+        ranges = [(call.lo, first), *((item, item + 1) for item in suspects), (last, call.hi)]
         parts = [call.part(self.number(), lo, hi) for lo, hi in ranges if lo < hi]
-        self.pending += len(parts) - 1
-        return parts
-
-    def _one_by_one(self, call: Call) -> list[Call]:
-        parts = [call.part(self.number(), item, item + 1) for item in range(call.lo, call.hi)]
         self.pending += len(parts) - 1
         return parts
 
@@ -302,6 +350,7 @@ class Scheduler:
         self.pending = len(self.backlog) + sum(len(worker.held) for worker in self.workers)
         self._idle = [w.slot for w in self.workers if not w.held and self._has_life(w)]
         self._deep = {w.slot for w in self.workers if w.held}
+        self._brisk &= self._deep
         for worker in self.workers:
             worker.listed = worker.slot in self._idle
 

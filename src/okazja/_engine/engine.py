@@ -44,6 +44,7 @@ from okazja._engine.retrying import Retrying
 from okazja._engine.shortcut import Shortcut
 from okazja._transport.board import Board
 from okazja._transport.codec import FunctionTable
+from okazja._worker.cpus import cpu_count
 from okazja.errors import ExecutorBroken, ExecutorShutdown
 
 __all__ = ["Engine"]
@@ -110,7 +111,7 @@ class Engine:
         self.accepting = True
         self._places = not backend.capabilities.places_calls
         self.lock = threading.RLock()
-        self.scheduler = Scheduler(max_workers, max_items)
+        self.scheduler = Scheduler(max_workers, max_items, cpu_count())
         self.limits = Limits(backend, self.board, self.scheduler)
         self.retrying = Retrying()
         self.ports: list[Port | None] = [None] * max_workers
@@ -172,16 +173,16 @@ class Engine:
     def _decide(
         self, call: Call, given: list[int]
     ) -> tuple[bool, BaseException | None, list[tuple[Port, Sequence[Call]]]]:
-        """Whether limits are to be looked at sooner; why the call is refused, if it is; what to send where.
+        """Whether the collector is to look sooner; why the call is refused, if it is; what to send where.
 
         ``given``: filled in with the slots that were given something, at once and so in any case.
         """
-        sooner = False
         with self.lock:
             if self.broken is not None or self.closed:
                 return False, self.broken or ExecutorShutdown("the executor was shut down meanwhile"), []
             self.scheduler.given = given
             ported = self._with_ports(self._accept(call))
+            sooner = self.scheduler.needs_watch()
             if call.limit is not None:
                 for _, calls in ported:
                     sooner = self.limits.expect(calls, monotonic()) or sooner
@@ -265,19 +266,21 @@ class Engine:
                 news.again = self.shortcut.repair(self)
             self._take_note(replies, events, news)
             self.scheduler.given = []
+            now = monotonic()
+            relief = self.scheduler.relieve(now)
             if news.broken is None:
                 heard = None if events else {port.slot for port, _ in replies if port is not None}
                 news.sends = self._with_ports(self.scheduler.top_up(heard))
             news.retiring = [port for slot in self.scheduler.retiring() if (port := self.ports[slot])]
-            now = monotonic()
-            news.stuck, news.pause = self.scheduler.stuck(now)
+            news.stuck, pause = self.scheduler.stuck(now)
+            news.pause = _sooner(relief, pause)
             for _, calls in news.sends:
                 self.limits.expect(calls, now)
             news.due, pause = self.limits.look(self.ports, now)
         if pause is not None:
-            news.pause = pause if news.pause is None else min(pause, news.pause)
-            if not self.backend.inside():  # whoever this is, it is not who will wait for so long
-                self.backend.wake()
+            news.pause = _sooner(news.pause, pause)
+        if (pause is not None or relief is not None) and not self.backend.inside():
+            self.backend.wake()  # whoever this is, it is not who will wait for so long
         return self._carry_out(news)
 
     def look_after(self) -> None:
@@ -366,7 +369,7 @@ class Engine:
         innocent = innocent and lost is not None  # a submitted call that began never begins again
         if call is not None and lost is not None:
             lost(call, min(_end_of_lost(call, death.item) + innocent, call.hi))
-        verdict = self.scheduler.died(slot, 0 if innocent else death.call, death.item)
+        verdict = self.scheduler.died(slot, 0 if innocent else death.call, death.item, death.span)
         guilty = verdict.guilty
         if guilty is not None:
             guilty.slot, guilty.spent = slot, death.seconds
@@ -570,6 +573,11 @@ class Engine:
             if isinstance(call.sink, Future):
                 call.sink._after_fork(self.broken)
         self.backend.after_fork()
+
+
+def _sooner(one: float | None, other: float | None) -> float | None:
+    """The shorter of two pauses, None where there is neither."""
+    return other if one is None else one if other is None else min(one, other)
 
 
 def _end_of_lost(call: Call, item: int) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextvars import copy_context
 from itertools import islice
@@ -41,7 +41,7 @@ class Run:
         self,
         engine: Engine,
         fn: Callable[..., Any],
-        source: Iterator[Any],
+        source: Iterator[Any] | range,
         *,
         star: bool,
         length: int | None,
@@ -51,7 +51,7 @@ class Run:
         context_vars: tuple[Any, ...] = (),
     ) -> None:
         self._engine = engine
-        self._source = source
+        self._source = iter(source) if engine.shares_memory else source
         self._star = star
         self._remaining = length  # items not yet drawn; None where nobody knows
         self._chunksize = 1 if engine.shares_memory else chunksize
@@ -136,9 +136,13 @@ class Run:
     def _draw(self, bounded: bool) -> bool:
         """Draw one chunk and send it; False at the end of the input."""
         size = self._size(bounded)
-        items: list[Any] = []
+        items: list[Any] | range = []
         try:
-            items.extend(islice(self._source, size))
+            if type(self._source) is range:  # travels as one, at no cost an item
+                items, self._source = self._source[:size], self._source[size:]
+            else:
+                assert type(items) is list
+                items.extend(islice(self._source, size))
         except Exception as error:  # handed to the caller in its place, after what came before it
             self._input_error = error
         except BaseException:
@@ -172,7 +176,7 @@ class Run:
             size = min(size, share, max(self.buffersize - self._held_items, 1))
         return size
 
-    def _dispatch(self, chunk: Chunk, items: list[Any]) -> None:
+    def _dispatch(self, chunk: Chunk, items: list[Any] | range) -> None:
         engine = self._engine
         if engine.shares_memory:
             args = items[0] if self._star else (items[0],)
@@ -190,7 +194,7 @@ class Run:
         if errors:
             chunk._never(errors)
 
-    def _chunk(self, base: int, items: list[Any]) -> Chunk:
+    def _chunk(self, base: int, items: Sequence[Any]) -> Chunk:
         """The chunk for the items that are drawn next."""
         return Chunk(self, base, len(items))
 

@@ -34,7 +34,7 @@ class StreamChunk(Chunk):
 
     __slots__ = ("extra", "failed", "failures", "items", "positions", "stream", "times", "told", "workers")
 
-    def __init__(self, stream: StreamOwner, base: int, items: list[Any]) -> None:
+    def __init__(self, stream: StreamOwner, base: int, items: Sequence[Any]) -> None:
         super().__init__(stream, base, len(items))
         self.stream = stream
         self.items = items

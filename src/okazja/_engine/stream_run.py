@@ -26,7 +26,7 @@ class StreamRun(Run):
         self,
         engine: Engine,
         fn: Callable[..., Any],
-        source: Iterator[Any],
+        source: Iterator[Any] | range,
         *,
         limit: float | None,
         retries: int,
@@ -45,7 +45,7 @@ class StreamRun(Run):
         """A number for a new call."""
         return self._engine.number_call()
 
-    def _chunk(self, base: int, items: list[Any]) -> Chunk:
+    def _chunk(self, base: int, items: Sequence[Any]) -> Chunk:
         return StreamChunk(self, base, items)
 
     def _call(self, kind: int, payload: Any, chunk: Chunk, lo: int, hi: int) -> Call:

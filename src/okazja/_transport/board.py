@@ -9,7 +9,7 @@ Layout, little-endian 64-bit words unless said otherwise:
 
 * header, 256 bytes: magic, process id of the owner, number of the executor in that process, number
   of slots, then backend (32 bytes, UTF-8, zero-padded) and name of the executor (64 bytes).
-* a slot a worker, 256 bytes: the words named below, then what runs (176 bytes, UTF-8, zero-padded).
+* a slot a worker, 256 bytes: the words named below, then what runs (168 bytes, UTF-8, zero-padded).
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ __all__ = [
     "FIRST",
     "ITEM",
     "PID",
+    "SPAN",
     "STARTED",
     "TARGET",
     "TARGET_ITEM",
@@ -36,10 +37,10 @@ __all__ = [
     "Mark",
 ]
 
-MAGIC = b"OKAZJA01"
+MAGIC = b"OKAZJA02"
 HEADER = struct.Struct("<8sQQQ32s64s")
 SLOT_BYTES = 256
-TEXT_BYTES = 176
+TEXT_BYTES = 168
 
 # The words of a slot.
 PID = 0  # process that runs this worker; 0: none yet
@@ -52,6 +53,7 @@ COMMAND = 6  # what the parent asks for, see okazja._worker.loop
 TARGET = 7  # the call the command is about
 FIRST = 8  # index in the input of its chunk's first item, plus 1; 0: a submitted call
 TARGET_ITEM = 9  # the item that is to be interrupted, by its position plus 1; 0: whichever runs
+SPAN = 10  # further items, after ITEM, any of which may be the one that runs
 
 UNKNOWN = (1 << 64) - 1  # as ITEM: some item of the chunk has made the worker useless, nobody knows which
 
@@ -68,6 +70,7 @@ class Mark:
     index: int | None  # of the item in the input of its map; None for a submitted call
     started_ns: int
     done: int
+    span: int
     text: str
 
 
@@ -117,10 +120,11 @@ class Board:
     def read(self, slot: int) -> Mark:
         """The mark of one worker; words are read one by one, so a busy worker's may not match."""
         start = SLOT_BYTES * (slot + 1)
-        pid, tid, call, item, started, done, _, _, first = struct.unpack_from("<9Q", self._memory, start)
+        words = struct.unpack_from("<11Q", self._memory, start)
+        pid, tid, call, item, started, done, _, _, first, _, span = words
         text = _text(self._memory[start + SLOT_BYTES - TEXT_BYTES : start + SLOT_BYTES])
         index = first - 1 + item if first else None
-        return Mark(slot, pid, tid, call, item, index, started, done, text)
+        return Mark(slot, pid, tid, call, item, index, started, done, span, text)
 
     def clear(self, slot: int) -> None:
         """Make a slot ready for the next worker that takes it."""

@@ -53,6 +53,7 @@ ARGS = 0  # one call: a tuple of plain positional arguments
 PICKLED = 1  # one call: pickled (args, kwargs); items: each pickled on its own
 ITEMS = 2  # a chunk of items
 STAR = 4  # each item is a tuple of arguments
+RANGE = 16  # the items are a range, of which start, stop and step travel
 TIMED = 8  # each item is timed, and can be interrupted by itself
 
 # Forms of a reply's body: 0 plain, PICKLED, or
@@ -137,9 +138,12 @@ def _of_an_argument(args: tuple[Any, ...], kwargs: dict[str, Any], error: NotPic
 
 
 def encode_items(
-    items: list[Any], star: bool, arena: Arena | None = None
+    items: list[Any] | range, star: bool, arena: Arena | None = None
 ) -> tuple[int, bytes | Large, dict[int, BaseException]]:
     """Kind and payload of a chunk, and the errors of the items that can't travel."""
+    if type(items) is range:
+        return ITEMS | RANGE, marshal.dumps((items.start, items.stop, items.step)), {}
+    assert type(items) is list
     flag = STAR if star else 0
     placed = _Placed(arena)
     values = list(chain.from_iterable(items)) if star else items
@@ -149,9 +153,11 @@ def encode_items(
     return ITEMS | PICKLED | flag, placed.whole(marshal.dumps((offsets, blob, placed.references))), errors
 
 
-def decode_items(kind: int, payload: bytes | Reference) -> list[Any]:
+def decode_items(kind: int, payload: bytes | Reference) -> list[Any] | range:
     """The items of a chunk: values, or for each what ``pickling.loads`` takes."""
     loaded = read(payload, _unmarshal) if type(payload) is tuple else marshal.loads(payload)  # type: ignore[arg-type]
+    if kind & RANGE:
+        return range(*loaded)
     if not kind & PICKLED:
         return loaded  # type: ignore[no-any-return]
     offsets, blob, references = loaded

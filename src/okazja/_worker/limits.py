@@ -85,9 +85,7 @@ class Watched:
     An exception of a signal handler leaves it usable, which a generator is not.
     """
 
-    def __init__(
-        self, items: Iterator[tuple[int, Any]], memory: MemoryLimit, give_back: Callable[[], object]
-    ) -> None:
+    def __init__(self, items: Iterator[Any], memory: MemoryLimit, give_back: Callable[[], object]) -> None:
         self._items = items
         self._memory = memory
         self._give_back = give_back
@@ -96,7 +94,7 @@ class Watched:
     def __iter__(self) -> Self:
         return self
 
-    def __next__(self) -> tuple[int, Any]:
+    def __next__(self) -> Any:
         if self._begun and self._memory.worn():
             self._give_back()
         self._begun = True

@@ -20,7 +20,8 @@ import threading
 import traceback
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
-from itertools import takewhile
+from itertools import islice, takewhile
+from operator import length_hint
 from time import monotonic_ns, perf_counter
 from types import CoroutineType, FrameType
 from typing import Any
@@ -34,6 +35,7 @@ from okazja._transport.board import (
     FIRST,
     ITEM,
     PID,
+    SPAN,
     STARTED,
     TARGET,
     TARGET_ITEM,
@@ -56,6 +58,9 @@ HAND_BACK, INTERRUPT = 1, 2  # values of COMMAND, a sum
 # Replies that are no call's: (0, one of these, body).
 READY, FAILED, BACK, WORN_OUT = "ready", "failed", "back", "worn out"
 
+BLOCK = 32  # quick items that share a mark
+QUICK = BLOCK * 2e-6  # seconds for a block; with slower ones, each has a mark of its own
+
 FUNCTIONS = 64  # loaded functions kept at most, the oldest is dropped
 
 
@@ -69,9 +74,10 @@ class Worker:
         self._slot = slot
         self._words = board.words(slot)
         self._entries: deque[tuple[Any, ...]] = deque()  # read, not started
-        self._rest: Iterator[tuple[int, Any]] | None = None  # items not started of the running chunk
+        self._rest: Iterator[Any] | None = None  # items not started of the running chunk
         self._loading = False  # the running chunk's items are not there yet
         self._number = 0  # the running call
+        self._end_of_chunk = 0  # position after the last item of the running chunk
         self._item = -1  # the running item of a stream's chunk; -1: none, so nothing to interrupt
         self._times: list[int] = []  # ns that each item of a stream's chunk took so far
         self._interrupted: dict[int, str] = {}  # where it stood, by item of a stream's chunk
@@ -136,6 +142,7 @@ class Worker:
         words = self._words
         words[ITEM] = lo
         words[FIRST] = base + 1
+        words[SPAN] = 0
         words[STARTED] = 0 if kind & codec.TIMED else monotonic_ns()  # 0: the function is being loaded
         words[CALL] = self._number = number
         reply = self._chunk(*entry[:7]) if kind & codec.ITEMS else self._single(*entry[:7])
@@ -164,10 +171,8 @@ class Worker:
         start = perf_counter()
         try:
             self._enter_task()
-            fn = self._load(function)
+            fn = self._load(function, context)
             args, kwargs = pickling.loads(payload) if kind else (payload, {})
-            if context is not None:
-                fn = _Inside(_context(context), fn)
             value = fn(*args, **kwargs)
             form, body = codec.encode_value(checked(value), self._results)
             self._in_task = False
@@ -189,11 +194,10 @@ class Worker:
         self._loading = True
         try:
             self._enter_task()
-            fn = self._load(function)
-            if context is not None:
-                fn = _Inside(_context(context), fn)
-            rest: Iterator[tuple[int, Any]]
-            self._rest = rest = enumerate(self._with_room(codec.decode_items, kind, payload)[lo:hi], lo)
+            fn = self._load(function, context)
+            rest: Iterator[Any]
+            self._end_of_chunk = hi
+            self._rest = rest = iter(self._with_room(codec.decode_items, kind, payload)[lo:hi])
             if self.memory is not None:
                 self.memory.enforce()
                 rest = Watched(rest, self.memory, self._hand_back)
@@ -202,6 +206,7 @@ class Worker:
                 self._hand_back()
             while run_items(fn, rest, kind, values, lo, errors):
                 pass
+            self._words[SPAN] = 0
             unsent: dict[int, BaseException] = {}
             kinds = set(map(type, values))
             if CoroutineType in kinds:
@@ -227,33 +232,46 @@ class Worker:
     def _run_items(
         self,
         fn: Callable[..., Any],
-        rest: Iterator[tuple[int, Any]],
+        rest: Iterator[Any],
         kind: int,
         values: list[Any],
         lo: int,
         errors: dict[int, tuple[bytes, str]],
     ) -> bool:
-        """Run items until one fails, False when none is left. Hand-back empties ``rest`` on the way."""
-        words, append = self._words, values.append
+        """Run items until one fails, False when none is left. Hand-back empties ``rest`` on the way.
+
+        To mark each item takes as long as a tiny one does, so quick ones are run block by block.
+        """
+        words, append, position = self._words, values.append, lo + len(values)
         star, pickled = kind & codec.STAR, kind & codec.PICKLED
+        words[SPAN] = 0
         try:
-            if not star and not pickled:
-                for words[ITEM], item in rest:
-                    append(fn(item))
+            if star or pickled:
+                for words[ITEM], item in enumerate(rest, position):
+                    value = pickling.loads(item) if pickled else item
+                    append(fn(*value) if star else fn(value))
                 return False
-            for words[ITEM], item in rest:
-                value = pickling.loads(item) if pickled else item
-                append(fn(*value) if star else fn(value))
+            while True:
+                start = perf_counter()
+                if words[SPAN]:
+                    words[ITEM] = position
+                    values.extend(map(fn, islice(rest, BLOCK)))
+                else:
+                    for words[ITEM], item in enumerate(islice(rest, BLOCK), position):
+                        append(fn(item))
+                if len(values) + lo < position + BLOCK:
+                    return False
+                position += BLOCK
+                words[SPAN] = BLOCK - 1 if perf_counter() - start < QUICK else 0
         except BaseException as error:
             errors[lo + len(values)] = self._error(error)
             append(None)
             return True
-        return False
 
     def _run_timed(
         self,
         fn: Callable[..., Any],
-        rest: Iterator[tuple[int, Any]],
+        rest: Iterator[Any],
         kind: int,
         values: list[Any],
         lo: int,
@@ -263,7 +281,7 @@ class Worker:
         words, append, times = self._words, values.append, self._times
         star, pickled = kind & codec.STAR, kind & codec.PICKLED
         try:
-            for position, item in rest:
+            for position, item in enumerate(rest, lo + len(values)):
                 words[STARTED] = start = monotonic_ns()  # before ITEM: no item is seen with an older start
                 words[ITEM] = self._item = position
                 if pickled:
@@ -282,8 +300,8 @@ class Worker:
             return True
         return False
 
-    def _load(self, function: Any) -> Callable[..., Any]:
-        """The callable that an entry names: a reference, a token, or (pickled, name)."""
+    def _load(self, function: Any, context: bytes | None) -> Callable[..., Any]:
+        """The callable that an entry names: a reference, a token, or (pickled, name); with its context variables."""
         if type(function) is bytes:
             fn = self._references.get(function)
             if fn is None:
@@ -297,7 +315,7 @@ class Worker:
         if fn is not self._described:
             self._described = fn
             self._board.describe(self._slot, name_of(fn))
-        return fn  # type: ignore[no-any-return]
+        return fn if context is None else _Inside(_context(context), fn)
 
     # --- a limit to memory ----------------------------------------------------------------------------
 
@@ -393,9 +411,10 @@ class Worker:
             self._entries.clear()
             self._entries.extend(defines)
             if self._rest is not None:
-                unstarted = [position for position, _ in self._rest]
+                unstarted = length_hint(self._rest)  # exact, as that of a list or range
+                deque(self._rest, maxlen=0)
                 if unstarted:
-                    back.insert(0, (self._number, unstarted[0]))
+                    back.insert(0, (self._number, self._end_of_chunk - unstarted))
             self._end.send((0, BACK, back))
         finally:
             self._handing_back = False
