@@ -141,7 +141,7 @@ def scale_name(row: Row, values: Sequence[float]) -> str:
 def colour(peer: str) -> str:
     if peer.startswith("okazja"):
         return OURS
-    return LIMIT if peer == "bare pipe" else OTHERS
+    return LIMIT if peer.startswith("bare") else OTHERS
 
 
 def folded(text: str, width: int = 54) -> str:

@@ -3,7 +3,7 @@
 Every peer is used with its defaults, as its documentation shows it, but for what its name says.
 
     pool.py       the face: Peer, Pool
-    standard.py   okazja, the standard library, the bare pipe
+    standard.py   okazja, the standard library, the limits of the machine
     packages.py   pools of other packages
     clusters.py   schedulers of clusters
 """
@@ -13,8 +13,8 @@ from __future__ import annotations
 from benchmarks.peers.clusters import CLUSTERS
 from benchmarks.peers.packages import PACKAGES
 from benchmarks.peers.pool import Peer, Pool
-from benchmarks.peers.standard import LIMIT, OKAZJA, STANDARD
+from benchmarks.peers.standard import LIMITS, OKAZJA, STANDARD
 
 __all__ = ["PEERS", "Peer", "Pool"]
 
-PEERS = {peer.name: peer for peer in (*OKAZJA, LIMIT, *STANDARD, *PACKAGES, *CLUSTERS)}
+PEERS = {peer.name: peer for peer in (*OKAZJA, *LIMITS, *STANDARD, *PACKAGES, *CLUSTERS)}

@@ -1,9 +1,9 @@
-"""okazja, the standard library, and the limit of the machine."""
+"""okazja, the standard library, and the limits of the machine."""
 
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -12,7 +12,7 @@ from typing import Any
 import okazja
 from benchmarks.peers.pool import Open, Peer, Pool, Wait, executor, no_submit
 
-__all__ = ["LIMIT", "OKAZJA", "STANDARD"]
+__all__ = ["LIMITS", "OKAZJA", "STANDARD"]
 
 
 def fork_pool(workers: int) -> Executor:
@@ -59,6 +59,28 @@ def bare_pipe(_: int) -> Iterator[Pool]:
     process.join()
 
 
+@contextmanager
+def bare_processes(workers: int) -> Iterator[Pool]:
+    """Each worker has every so-manieth item from the start, and says nothing in between.
+
+    What is lost to the ideal here is lost by the machine: to caches, memory and threads that cores share.
+    """
+    with multiprocessing.get_context("fork").Pool(workers) as pool:
+
+        def shares(fn: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+            results: list[Any] = [None] * len(items)
+            mine = [(fn, items[first::workers]) for first in range(workers)]
+            for first, values in enumerate(pool.starmap(share, mine, chunksize=1)):
+                results[first::workers] = values
+            return results
+
+        yield Pool(no_submit, shares)
+
+
+def share(fn: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+    return [fn(item) for item in items]
+
+
 def answer(calls: Connection, send_replies: Connection) -> None:
     while message := calls.recv_bytes():
         send_replies.send_bytes(message)
@@ -79,4 +101,4 @@ STANDARD = (
     Peer("Pool.imap", multiprocessing_pool(lazy=True)),
 )
 
-LIMIT = Peer("bare pipe", bare_pipe)
+LIMITS = (Peer("bare pipe", bare_pipe), Peer("bare processes", bare_processes))
