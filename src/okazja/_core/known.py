@@ -1,4 +1,4 @@
-"""An outcome of an earlier run."""
+"""What is known of an item before it runs: the outcome that it had in an earlier run."""
 
 from __future__ import annotations
 
@@ -8,12 +8,9 @@ __all__ = ["Known"]
 
 
 class Known(NamedTuple):
-    """What became of an item, as a journal remembers it.
+    """The final outcome of one item, from a journal. The item is not run."""
 
-    attempts: how often it ran. seconds: how long its last attempt took.
-    """
-
-    value: Any
+    value: Any  # None where it failed
     error: BaseException | None
-    attempts: int
-    seconds: float
+    attempts: int  # how often it began in the run that recorded it
+    seconds: float  # that its last attempt took
