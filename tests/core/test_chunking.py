@@ -3,7 +3,17 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okazja._core.chunking import CHUNK_SECONDS, FEW, FLOOR_SECONDS, GROWTH, MOST_ITEMS, Pace, chunk_size
+from okazja._core.chunking import (
+    CHUNK_SECONDS,
+    FEW,
+    FLOOR_SECONDS,
+    GROWTH,
+    LONG_SECONDS,
+    MOST_ITEMS,
+    PART,
+    Pace,
+    chunk_size,
+)
 from okazja._core.messages import Timing
 
 seconds = st.floats(1e-9, 1e4)
@@ -51,8 +61,22 @@ def test_the_first_chunks_of_a_known_function_are_small_shares(
 ) -> None:
     size = chunk_size(Pace(seconds), 1, workers, remaining)
     assert 1 <= size <= MOST_ITEMS
-    assert size == 1 or (remaining is not None and size * workers * 4 <= remaining >= FEW * workers)
+    if size > 1:
+        assert remaining is not None
+        assert remaining >= FEW * workers
+        is_short = size * seconds <= FLOOR_SECONDS and (size - 1) * workers < remaining
+        assert size * workers * 4 <= remaining or is_short
     assert size == 1 or size * seconds <= CHUNK_SECONDS
+
+
+@given(seconds, st.floats(0, 1e6), workers, remaining)
+def test_chunks_get_longer_in_long_inputs_only(
+    seconds: float, spent: float, workers: int, remaining: int | None
+) -> None:
+    pace = known(seconds)
+    pace.spent = spent
+    size = chunk_size(pace, MOST_ITEMS, workers, remaining)
+    assert size == 1 or size * seconds <= max(CHUNK_SECONDS, min(spent * PART, LONG_SECONDS))
 
 
 @given(seconds, workers, st.integers(1, 10**5))
