@@ -39,30 +39,34 @@ class TerminalRow:
 
 def row_text(name: str, progress: Progress, width: int, bar: str = "━─", coloured: bool = False) -> str:
     """A line that fills exactly so many columns: what is done and failed comes first where there is little room."""
-    failed = progress.failed > 0
     said = notes(progress)
-    times = [clock_text(progress.seconds)]
-    if progress.total is not None:
-        times += ["left", clock_text(progress.seconds_left)]
-    fixed = [
-        text for text in (counts_text(progress), rate_text(progress.rate), *times, ", ".join(said)) if text
-    ]
-    least = 0 if progress.total is None else LEAST_BAR + 1
-    for shown in (name, cut(name, SHORT_NAME)):
-        room = width - cells(shown) - 1 - cells(" ".join(fixed))
-        if room >= least:
+    counts, rate = counts_text(progress), rate_text(progress.rate)
+    elapsed = clock_text(progress.seconds)
+    left = f"left {clock_text(progress.seconds_left)}" if progress.total is not None else ""
+    later = said[: len(said) - (progress.known > 0)]  # what the journal had is the least of the news
+    short = cut(name, SHORT_NAME)
+    for shown, with_bar, parts in (
+        (name, True, (counts, rate, elapsed, left, ", ".join(said))),
+        (short, True, (counts, rate, elapsed, left, ", ".join(said))),
+        (short, True, (counts, rate, left, ", ".join(later))),
+        (short, False, (counts, rate, left, ", ".join(later))),
+    ):
+        numbers = " ".join(filter(None, parts))
+        room = width - cells(f"{shown} {numbers}")
+        drawn = with_bar and progress.total is not None
+        if room >= (LEAST_BAR + 1 if drawn else 0):
             break
     else:
-        text = cut(" ".join([counts_text(progress), *said, *times[1:], shown]), width)
-        return _padded(text, width)
-    drawn = ""
-    if progress.total is not None:
-        drawn = f"{_bar(progress, min(room - 1, MOST_BAR), bar, coloured)} "
-        room -= min(room - 1, MOST_BAR) + 1
-    tail = " " * room
-    if coloured and failed:
-        fixed[-1] = fixed[-1].replace(said[0], f"{RED}{said[0]}{PLAIN}", 1)
-    return f"{shown} {drawn}{' '.join(fixed)}{tail}"
+        failed = said[: progress.failed > 0]
+        text = " ".join(filter(None, (counts, *failed, rate, left, *later[len(failed) :], short)))
+        return _padded(cut(text, width), width)
+    if drawn:
+        columns = min(room - 1, MOST_BAR)
+        shown = f"{shown} {_bar(progress, columns, bar, coloured)}"
+        room -= columns + 1
+    if coloured and progress.failed:
+        numbers = numbers.replace(said[0], f"{RED}{said[0]}{PLAIN}", 1)
+    return f"{shown} {numbers}{' ' * room}"
 
 
 def _bar(progress: Progress, width: int, bar: str, coloured: bool) -> str:
