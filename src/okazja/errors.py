@@ -18,6 +18,7 @@ __all__ = [
     "OkazjaError",
     "RemoteTraceback",
     "TaskTypeError",
+    "TooManyFailures",
     "UnknownBackend",
     "UnsupportedHere",
     "UnsupportedParameter",
@@ -101,6 +102,20 @@ class RemoteTraceback(Exception):
 
     def __str__(self) -> str:
         return f"\n{self.text}"
+
+
+class TooManyFailures(OkazjaError):
+    """More items of a stream have failed than its ``max_failures`` allows.
+
+    ``failures`` is their number; the error of the last of them is the ``__cause__``.
+    """
+
+    def __init__(self, message: str, failures: int = 0) -> None:
+        super().__init__(message, failures)
+        self.failures = failures
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 # --- the worker's: the task may be innocent ------------------------------------------------------------

@@ -22,12 +22,22 @@ from typing import Any, Literal, ParamSpec, TypeVar
 
 from okazja._backends import find_backend
 from okazja._core.messages import Call, Function, Timing
-from okazja._engine import Engine, Future, Run, StreamRun, context_values
+from okazja._engine import (
+    DirectInput,
+    Engine,
+    Future,
+    ReadInput,
+    Run,
+    StreamRun,
+    can_block,
+    context_values,
+)
+from okazja._engine.source import Source
 from okazja._transport import codec, pickling
 from okazja._worker.cpus import default_workers
 from okazja._worker.task import check_arity, check_task, name_of
 from okazja.errors import BadInput, NotPicklable, TaskTypeError, UnsupportedParameter
-from okazja.stream import Outcome, check_stream, outcomes, values
+from okazja.stream import Outcome, check_end, outcomes, stream_options, values
 
 __all__ = ["Executor", "map"]
 
@@ -212,7 +222,11 @@ class Executor(concurrent.futures.Executor):
         self._engine.check_open()
         star = len(iterables) != 1
         lengths = [length for iterable in iterables if (length := _length(iterable)) is not None]
-        source: Iterator[Any] = zip(*iterables, strict=False) if star else iter(iterables[0])
+        iterator: Iterator[Any] = zip(*iterables, strict=False) if star else iter(iterables[0])
+        if kind is Run or self._engine.runs_at_once or not can_block(iterables[0]):
+            source: Source = DirectInput(iterator)
+        else:
+            source = ReadInput(iterator, options["buffersize"])
         return kind(
             self._engine,
             fn,
@@ -261,33 +275,56 @@ class Executor(concurrent.futures.Executor):
         *,
         ordered: bool = False,
         item_timeout: float | None = None,
+        deadline: float | None = None,
         retries: int = 0,
+        backoff: float = 0.0,
+        retry_on: type[BaseException]
+        | tuple[type[BaseException], ...]
+        | Callable[[BaseException], object]
+        | None = None,
         on_error: Literal["yield", "raise"] = "yield",
+        max_failures: int | None = None,
+        buffersize: int | None = None,
     ) -> Iterator[Outcome[T, R]]:
         """An Outcome for every item, exactly one, whatever happens to it.
 
-        Draws the input lazily and keeps memory bounded, as ``map`` does.
+        Draws the input lazily and keeps memory bounded, as ``map`` does. An input that may block (a generator, a file)
+        is read by a thread of its own, up to 512 items ahead, so that outcomes never wait for it; on serial it is drawn
+        in the calling thread. When the iterator is closed or dropped early, what runs is interrupted, and on processes
+        ended by force a second later.
 
         ordered: outcomes in the order of the input; default: as they come.
         item_timeout: seconds that an item may run, from when its worker begins it; then it is interrupted, and
         ended by force a second later if it goes on; its error is a TimeoutError. Default: as long as it takes.
         On threads, what can't be interrupted is left behind; not for serial.
+        deadline: seconds from now for all of it. Then nothing more is drawn, what runs is ended as by item_timeout,
+        every item that was drawn has its outcome, and at last TimeoutError is raised. On serial it is looked at
+        between two items. Default: none.
         retries: how often an item that failed, also by a timeout or with its worker, runs again; default 0.
+        backoff: seconds before the first further attempt of an item; doubled for each one after it, up to a quarter
+        longer at random, at most 60; default 0. An item that waits occupies no worker.
+        retry_on: which errors are worth a retry: an exception class, a tuple of them, or a function that is given the
+        error. Default: all but those that can't succeed a second time.
         on_error: ``"yield"`` (default): failures are in the outcomes; ``"raise"``: the first item that has
         failed for good raises its error, and the rest is cancelled.
+        max_failures: how many items may fail for good. The outcome of the one too many is the last; then
+        TooManyFailures is raised. Default: any number.
+        buffersize: items drawn and not yet taken, at most; what is read ahead comes on top of it, up to as many again.
+        Default: bounded in items (32,768) and bytes (32 MiB).
         Raises TaskTypeError (a TypeError), BadInput (a ValueError) and UnsupportedParameter (a TypeError).
         """
         check_task(fn)
-        _check_map(fn, (iterable,), None, None)
-        check_stream(item_timeout, retries, on_error)
+        _check_map(fn, (iterable,), None, buffersize)
+        options = stream_options(item_timeout, deadline, retries, backoff, retry_on)
+        check_end(on_error, max_failures)
         if item_timeout is not None and not self._engine.backend.capabilities.times_items:
             raise UnsupportedParameter(
                 f"item_timeout={item_timeout!r} means nothing to the backend {self.backend!r}, where items run in the "
                 f"calling thread: leave it out, or use 'threads' or 'processes'"
             )
-        run = self._run(StreamRun, fn, (iterable,), ordered=ordered, limit=item_timeout, retries=retries)
+        run = self._run(StreamRun, fn, (iterable,), ordered=ordered, options=options, buffersize=buffersize)
         run.begin()
-        results = outcomes(run, raising=on_error == "raise")
+        results = outcomes(run, raising=on_error == "raise", max_failures=max_failures)
         run.handed_out(results)
         return results
 

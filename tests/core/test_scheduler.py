@@ -33,6 +33,9 @@ class Client:
         self.begun = True
         return True
 
+    def _refused(self, call: Call) -> None:
+        raise AssertionError("the scheduler never says so by itself")
+
     def _settle(self, call: Call, reply: Reply) -> None:
         """Not used: the machine settles."""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from okazja._core.messages import Call, Event, Port, Reply
+from okazja._core.messages import Call, Event, Port, Reply, Stop
 from okazja._transport.arena import Arena
 from okazja._transport.board import Board
 
@@ -25,6 +25,7 @@ class Capabilities:
     shares_memory: bool  # calls and results are not pickled
     can_kill: bool  # a running call can be ended by force
     times_items: bool  # an item that takes too long can be ended, or at least given up
+    runs_at_once: bool = False  # a call is over when `send` returns
     parameters: frozenset[str] = frozenset()  # parameters of Executor that it honours beyond the common ones
 
 
@@ -86,6 +87,9 @@ class Backend(Protocol):
 
     def drop(self) -> list[Call]:
         """Give up calls that have not begun, where the backend places calls itself."""
+
+    def stop(self, chosen: Callable[[Call], bool], stop: Stop) -> list[Call]:
+        """Interrupt what runs of the chosen calls, where the backend places calls itself. Returns those not begun."""
 
     def end_worker(self, port: Port) -> None:
         """Let this worker exit once it has run what it was sent."""

@@ -28,6 +28,7 @@ from okazja._core.messages import (
     Ready,
     Reply,
     StartFailed,
+    Stop,
     WornOut,
 )
 from okazja._transport.arena import Arena, Bell, Reader, create
@@ -195,6 +196,10 @@ class ProcessBackend:
     def drop(self) -> list[Call]:
         """Nothing waits here: calls that were not sent are the scheduler's."""
         self._hurry = self._spec.initializer is not None  # which may hang
+        return []
+
+    def stop(self, chosen: Callable[[Call], bool], stop: Stop) -> list[Call]:
+        """Calls are placed; the engine looks after their limits."""
         return []
 
     def linger(self, port: Port, take: Callable[[list[Reply]], bool]) -> None:

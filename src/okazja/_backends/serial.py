@@ -13,7 +13,7 @@ from time import monotonic_ns, perf_counter
 from types import TracebackType
 
 from okazja._backends.base import Capabilities, Deliver, Spec
-from okazja._core.messages import Call, Port, Reply
+from okazja._core.messages import Call, Port, Reply, Stop
 from okazja._transport.board import CALL, DONE, FIRST, PID, STARTED, TID
 from okazja._transport.codec import RAISED, VALUE
 from okazja._worker.task import checked
@@ -25,7 +25,9 @@ __all__ = ["SerialBackend", "execute", "initializer_failed"]
 class SerialBackend:
     """No thread, no queue: ``send`` returns when the calls are done."""
 
-    capabilities = Capabilities(places_calls=True, shares_memory=True, can_kill=False, times_items=False)
+    capabilities = Capabilities(
+        places_calls=True, shares_memory=True, can_kill=False, times_items=False, runs_at_once=True
+    )
     arena = None
 
     def open(self, spec: Spec, deliver: Deliver) -> None:
@@ -49,6 +51,7 @@ class SerialBackend:
                 call.sink._fail(call, self._broken)
                 continue
             if not call.sink._begin():
+                call.sink._refused(call)
                 continue
             outer = words[CALL], words[FIRST]  # a task may submit to its own executor
             self._spec.board.describe(0, call.fn.name)
@@ -107,6 +110,10 @@ class SerialBackend:
 
     def drop(self) -> list[Call]:
         """Nothing waits."""
+        return []
+
+    def stop(self, chosen: Callable[[Call], bool], stop: Stop) -> list[Call]:
+        """Nothing waits, and what runs can't be ended."""
         return []
 
     def end_worker(self, port: Port) -> None:

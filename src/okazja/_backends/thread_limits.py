@@ -1,4 +1,4 @@
-"""Calls on threads that may take only so long: interrupted, and left behind where that does not help.
+"""Calls on threads that may take only so long, or are stopped: interrupted, and left behind where that does not help.
 
 An exception can be raised in another thread, but it lands wherever that thread is by then. So that it never
 lands outside of its task, whoever wants to end an attempt takes its ``end``, of which there is one: the
@@ -19,8 +19,8 @@ from itertools import takewhile
 from time import monotonic
 
 from okazja._backends import serial
-from okazja._core.messages import Call, Reply
-from okazja._core.timeouts import LONGEST_PAUSE, Step, Timeouts, timeout_error
+from okazja._core.messages import Call, Reply, Stop
+from okazja._core.timeouts import Step, Timeouts, overdue_error, stop_call
 from okazja._transport.codec import RAISED
 from okazja._worker.interrupt import Interrupted
 from okazja.errors import RemoteTraceback
@@ -33,7 +33,7 @@ Abandon = Callable[["Attempt", Reply], None]  # gives the thread's place to anot
 
 
 class Attempt:
-    """One execution of a call with a limit."""
+    """One execution of a call that has a limit or may be stopped."""
 
     __slots__ = ("_end", "_report", "call", "ident", "sent", "started", "thread", "where")
 
@@ -72,7 +72,8 @@ class ThreadLimits:
     def __init__(self, name: str, abandon: Abandon) -> None:
         self._name = name
         self._abandon = abandon
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()  # re-entrant: a stream may be finalized, and so stopped, anywhere
+        self._changed = threading.Condition(self._lock)
         self._attempts: set[Attempt] = set()
         self._timeouts = Timeouts()
         self._next = 0.0  # when the watcher looks
@@ -82,10 +83,9 @@ class ThreadLimits:
 
     def run(self, call: Call) -> Reply | None:
         """Run a call in this thread, up to its limit. None: this thread was left behind, and has to end."""
-        assert call.limit is not None
         attempt = Attempt(call)
         try:
-            self._register(attempt, call.limit)
+            self._register(attempt)
         except RuntimeError as error:  # no more threads
             return call, RAISED, error, 0.0, 1
         reply: Reply | None = None
@@ -104,22 +104,42 @@ class ThreadLimits:
             return reply
         return _timed_out(attempt, "was interrupted")
 
-    def _register(self, attempt: Attempt, limit: float) -> None:
-        with self._changed:
-            if self.watcher is None:
-                watcher = threading.Thread(
-                    target=self._watch, name=f"{self._name}-watcher", daemon=may_be_daemon()
-                )
-                self._next = monotonic() + limit
-                watcher.start()
-                self.watcher = watcher
-            elif monotonic() + limit < self._next:
-                self._changed.notify_all()
+    def _register(self, attempt: Attempt) -> None:
+        call = attempt.call
+        with self._lock:
+            halt = getattr(call.sink, "halt", None)
+            if halt is not None:  # since the call was begun
+                stop_call(call, halt)
+            if call.limit is not None:  # else nobody needs to watch, unless it is stopped
+                self._watch_from(monotonic() + call.limit)
             self._attempts.add(attempt)
 
-    def _unregister(self, attempt: Attempt) -> None:
+    def _watch_from(self, when: float) -> None:
+        """With the lock held: have the watcher look at that time."""
+        if self.watcher is None:
+            watcher = threading.Thread(
+                target=self._watch, name=f"{self._name}-watcher", daemon=may_be_daemon()
+            )
+            self._next = when
+            watcher.start()
+            self.watcher = watcher
+        elif when < self._next:
+            self._changed.notify_all()
+
+    def stop(self, chosen: Callable[[Call], bool], stop: Stop) -> None:
+        """Interrupt the chosen calls that run now."""
         with self._changed:
+            calls = [attempt.call for attempt in list(self._attempts) if chosen(attempt.call)]
+            for call in calls:
+                stop_call(call, stop)
+            if calls:
+                self._watch_from(0.0)
+
+    def _unregister(self, attempt: Attempt) -> None:
+        with self._lock:
             self._attempts.discard(attempt)
+            if attempt.call.limit is None:
+                return
             self._timeouts.gone(attempt)
             if not self._attempts:
                 self._last = monotonic()
@@ -154,23 +174,26 @@ class ThreadLimits:
     def _look(self, now: float) -> tuple[list[tuple[Step, Attempt]], float | None]:
         """What to do, and in how many seconds to look again; None: there is nothing to watch any more."""
         due: list[tuple[Step, Attempt]] = []
-        if not self._attempts:
-            left = 0.0 if self._closed else self._last + LINGER - now
-            return due, left if left > 0 else None
-        pause = LONGEST_PAUSE
-        for attempt in self._attempts:
-            limit = attempt.call.limit or 0.0
+        pause: float | None = None
+        for attempt in list(self._attempts):
+            limit = attempt.call.limit
+            if limit is None:
+                continue
             step, left = self._timeouts.look(
                 attempt, attempt if attempt.started else None, attempt.started, limit, now
             )
-            pause = min(pause, left)
+            pause = left if pause is None else min(pause, left)
             if step is not Step.WAIT:
                 due.append((step, attempt))
+        if pause is None:  # it lingers
+            left = 0.0 if self._closed else self._last + LINGER - now
+            return due, left if left > 0 else None
         return due, pause
 
     def _give_up(self, attempt: Attempt) -> None:
         """Leave a thread behind in its call, which nothing can end."""
-        if not attempt.take_report():
+        stop = attempt.call.stop
+        if (stop is not None and not stop.abandon) or not attempt.take_report():
             return
         self._unregister(attempt)
         what = f"could not be interrupted: it still runs in thread {attempt.thread.name}"
@@ -210,7 +233,6 @@ def _where(ident: int) -> str:
 
 def _timed_out(attempt: Attempt, what: str) -> Reply:
     call = attempt.call
-    assert call.limit is not None
-    error = timeout_error(call.fn.name, call.limit, what)
+    error = overdue_error(call, what)
     error.__cause__ = RemoteTraceback(attempt.where or "")
     return call, RAISED, error, monotonic() - attempt.started, 1

@@ -14,7 +14,7 @@ from time import monotonic, monotonic_ns
 from okazja._backends.base import Capabilities, Deliver, Spec
 from okazja._backends.serial import execute, initializer_failed
 from okazja._backends.thread_limits import Attempt, ThreadLimits, may_be_daemon, take
-from okazja._core.messages import Call, Port, Reply
+from okazja._core.messages import Call, Port, Reply, Stop
 from okazja._transport.board import CALL, DONE, FIRST, PID, STARTED, TID
 from okazja.errors import ExecutorBroken, ExecutorShutdown
 
@@ -175,11 +175,13 @@ class ThreadBackend:
                 words[CALL] = call.id
                 if call.sink._begin():
                     call.slot = slot
-                    reply = execute(call) if call.limit is None else self._limits.run(call)
+                    reply = self._limits.run(call) if call.stoppable else execute(call)
                     if reply is None:
                         return  # left behind: the board, too, is another's now
                     self._deliver([(None, [reply])], ())
                     del reply
+                else:
+                    call.sink._refused(call)
                 words[DONE] += 1
                 del call  # nothing of it must stay alive while this thread waits
         words[CALL] = words[PID] = 0
@@ -237,20 +239,36 @@ class ThreadBackend:
 
     def drop(self) -> list[Call]:
         """Take all calls that have not begun."""
+        calls, closing = self._drain()
+        if closing:
+            self._queue.put(None)
+        return calls
+
+    def _drain(self) -> tuple[list[Call], bool]:
+        """Empty the queue: the calls, and whether its end stood there."""
         calls: list[Call] = []
         closing = False
         while True:
             try:
                 call = self._queue.get_nowait()
             except Empty:
-                break
+                return calls, closing
             if call is None:
                 closing = True
             else:
                 calls.append(call)
-        if closing:
-            self._queue.put(None)
-        return calls
+
+    def stop(self, chosen: Callable[[Call], bool], stop: Stop) -> list[Call]:
+        """Interrupt what runs; what can't be interrupted is left behind only where ``stop.abandon`` says so."""
+        with self._lock:  # what is sent meanwhile stays behind what is put back
+            waiting, closing = self._drain()
+            for call in waiting:
+                if not chosen(call):
+                    self._queue.put(call)
+            if closing:
+                self._queue.put(None)
+        self._limits.stop(chosen, stop)
+        return [call for call in waiting if chosen(call)]
 
     def end_worker(self, port: Port) -> None:
         """Calls are not placed."""

@@ -6,7 +6,7 @@ Executor → Call → scheduler → backend → worker → Reply → sink (a Fut
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 __all__ = [
     "BackendFailed",
@@ -20,6 +20,7 @@ __all__ = [
     "Reply",
     "Sink",
     "StartFailed",
+    "Stop",
     "Timing",
     "WornOut",
 ]
@@ -100,6 +101,9 @@ class Sink(Protocol):
     def _begin(self) -> bool:
         """The call is about to be sent; False says that it was cancelled and must not be."""
 
+    def _refused(self, call: Call) -> None:
+        """The call was not sent, because ``_begin`` had said so."""
+
     def _settle(self, call: Call, reply: Reply) -> None:
         """Take the reply."""
 
@@ -108,6 +112,17 @@ class Sink(Protocol):
 
     def _drop(self, call: Call) -> None:
         """The call will never run."""
+
+
+class Stop(NamedTuple):
+    """Why a call that runs is to end, although it has not used up a limit of its own.
+
+    since: when that was decided, in seconds of the monotonic clock. abandon: where it can't be ended, give it up.
+    """
+
+    since: float
+    why: str
+    abandon: bool
 
 
 class Call:
@@ -131,6 +146,8 @@ class Call:
         "sink",
         "slot",
         "spent",
+        "stop",
+        "stoppable",
         "urgent",
     )
 
@@ -149,6 +166,8 @@ class Call:
         self.context: Any = None  # contextvars: a Context in shared memory, pickled values otherwise
         self.limit: float | None = None  # seconds that each of its items may take
         self.spent = 0.0  # seconds that its item had run when it was ended with its worker
+        self.stoppable = False  # somebody may want it to end while it runs
+        self.stop: Stop | None = None  # somebody does
         self.urgent = False  # goes ahead of what waits
 
     @property
@@ -162,6 +181,7 @@ class Call:
         call.base = self.base
         call.context = self.context
         call.limit = self.limit
+        call.stoppable = self.stoppable
         return call
 
 

@@ -7,7 +7,7 @@ they return. Workers are known by their slot, 0 to ``max_workers - 1``; a slot o
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -65,6 +65,7 @@ class Scheduler:
         self.given: list[
             int
         ] = []  # told of each slot that is given a call; whose list it is, the caller knows
+        self.refused: list[Call] = []  # that must not begin, as their sinks have said; for the caller to take
         self._next_look = 0
         self._start_deaths = 0
         self._numbers = count(1)
@@ -177,6 +178,7 @@ class Scheduler:
                 moved += 1
             else:
                 self.pending -= 1
+                self.refused.append(call)
         return moved
 
     def take_back(self, slot: int, calls: Iterable[Call]) -> None:
@@ -355,6 +357,16 @@ class Scheduler:
         dropped = list(self.backlog)
         self.backlog.clear()
         self.pending -= len(dropped)
+        return dropped
+
+    def withdraw(self, chosen: Callable[[Call], bool]) -> list[Call]:
+        """Give up some of what was not sent; the caller tells the sinks."""
+        dropped = [call for call in self.backlog if chosen(call)]
+        if dropped:
+            kept = [call for call in self.backlog if not chosen(call)]
+            self.backlog.clear()
+            self.backlog.extend(kept)
+            self.pending -= len(dropped)
         return dropped
 
     def drop_all(self) -> list[Call]:

@@ -9,8 +9,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-__all__ = ["GRACE", "LONGEST_PAUSE", "Step", "Timeouts", "timeout_error"]
+from okazja._core.messages import Call, Stop
 
+__all__ = ["GRACE", "LONGEST_PAUSE", "Step", "Timeouts", "overdue_error", "stop_call", "timeout_error"]
+
+STOP_LIMIT = (
+    0.01  # seconds that an item of a stopped call may take; also how often one that begins is looked at
+)
 GRACE = 1.0  # seconds for an interrupted item to end by itself
 LONGEST_PAUSE = 3600.0  # seconds between two looks, at most: waiting calls take no arbitrarily large number
 
@@ -76,3 +81,17 @@ class Timeouts:
 def timeout_error(name: str, limit: float, what_was_done: str) -> TimeoutError:
     """The error of an item of the function ``name`` that took longer than ``limit`` seconds."""
     return TimeoutError(f"{name} took longer than item_timeout={limit:g} s and {what_was_done}")
+
+
+def overdue_error(call: Call, what_was_done: str) -> TimeoutError:
+    """The error of an item that took longer than it may, or was stopped."""
+    if call.stop is not None:
+        return TimeoutError(f"{call.fn.name} ran when {call.stop.why} and {what_was_done}")
+    return timeout_error(call.fn.name, call.limit or 0.0, what_was_done)
+
+
+def stop_call(call: Call, stop: Stop) -> None:
+    """Have a call be overdue, unless it is already."""
+    if call.stop is None:
+        call.stop = stop
+        call.limit = STOP_LIMIT if call.limit is None else min(call.limit, STOP_LIMIT)

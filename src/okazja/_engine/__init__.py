@@ -2,8 +2,20 @@
 
 from okazja._engine.engine import Engine
 from okazja._engine.future import Future
+from okazja._engine.input import DirectInput, ReadInput, can_block
 from okazja._engine.lifetime import live_engines
 from okazja._engine.run import Run, context_values
-from okazja._engine.stream_run import StreamRun
+from okazja._engine.stream_run import StreamOptions, StreamRun
 
-__all__ = ["Engine", "Future", "Run", "StreamRun", "context_values", "live_engines"]
+__all__ = [
+    "DirectInput",
+    "Engine",
+    "Future",
+    "ReadInput",
+    "Run",
+    "StreamOptions",
+    "StreamRun",
+    "can_block",
+    "context_values",
+    "live_engines",
+]

@@ -23,7 +23,7 @@ class Owner(Protocol):
 class Chunk:
     """Consecutive items of the input; the sink of the calls that they travel in."""
 
-    __slots__ = ("base", "bytes", "errors", "left", "plain", "run", "sent", "size", "values")
+    __slots__ = ("base", "bytes", "errors", "left", "plain", "reported", "run", "sent", "size", "values")
 
     def __init__(self, run: Owner, base: int, size: int) -> None:
         self.run = run
@@ -37,12 +37,16 @@ class Chunk:
         self.errors: dict[int, BaseException] = {}  # by position
         self.sent = 0  # bytes of the arguments
         self.bytes = 0  # of arguments and results
+        self.reported = 0  # errors that observers know of
 
     def _begin(self) -> bool:
         if self.run.closed:
             self.run.arrived(self, self.left, 0.0)
             return False
         return True
+
+    def _refused(self, call: Call) -> None:
+        """Nobody waits for it."""
 
     def _settle(self, call: Call, reply: Reply) -> None:
         self._read(call, reply)

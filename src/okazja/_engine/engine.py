@@ -33,10 +33,12 @@ from okazja._core.messages import (
     Ready,
     Reply,
     StartFailed,
+    Stop,
     WornOut,
 )
 from okazja._core.scheduler import Scheduler
 from okazja._engine import lifetime
+from okazja._engine.alarm import Alarm
 from okazja._engine.deaths import backend_failed, fresh, start_failed, worker_died, workers_die_at_start
 from okazja._engine.future import Future
 from okazja._engine.limits import Due, Limits
@@ -66,6 +68,9 @@ class Pass(Protocol):
     def abandon(self) -> None:
         """Draw no more; what has not begun is cancelled."""
 
+    def shut(self) -> None:
+        """The executor was shut down and has nothing left to do."""
+
     def after_fork(self) -> None:
         """In a child of a fork: end, without a wait for any lock."""
 
@@ -82,6 +87,7 @@ class _News:
     settled: list[tuple[Call, Reply]] = field(default_factory=list)
     again: list[tuple[Call, Reply]] = field(default_factory=list)  # perhaps settled, but not to the end
     failed: list[tuple[Call, BaseException]] = field(default_factory=list)
+    refused: list[Call] = field(default_factory=list)
     broken: BaseException | None = None
 
 
@@ -106,6 +112,7 @@ class Engine:
         self.runs: list[Pass] = []  # those that have input left to draw
         self.all_runs: weakref.WeakSet[Pass] = weakref.WeakSet()
         self.shares_memory = backend.capabilities.shares_memory
+        self.runs_at_once = backend.capabilities.runs_at_once
         self.broken: BaseException | None = None
         self.accepting = True
         self._places = not backend.capabilities.places_calls
@@ -113,6 +120,7 @@ class Engine:
         self.scheduler = Scheduler(max_workers, max_items)
         self.limits = Limits(backend, self.board, self.scheduler)
         self.retrying = Retrying()
+        self.alarm = Alarm(self.name)
         self.ports: list[Port | None] = [None] * max_workers
         self.shortcut = Shortcut(self)
         self._closing = False  # told to close when nothing is pending
@@ -185,6 +193,7 @@ class Engine:
             if call.limit is not None:
                 for _, calls in ported:
                     sooner = self.limits.expect(calls, monotonic()) or sooner
+            sooner = sooner or bool(self.scheduler.refused)
         return sooner, None, ported
 
     def _accept(self, call: Call) -> Sequence[tuple[int, Sequence[Call]]]:
@@ -274,6 +283,7 @@ class Engine:
             for _, calls in news.sends:
                 self.limits.expect(calls, now)
             news.due, pause = self.limits.look(self.ports, now)
+            news.refused, self.scheduler.refused = self.scheduler.refused, []
         if pause is not None:
             news.pause = pause if news.pause is None else min(pause, news.pause)
             if not self.backend.inside():  # whoever this is, it is not who will wait for so long
@@ -398,6 +408,8 @@ class Engine:
             except BaseException:
                 log.exception("the failure of %s could not be delivered", call.fn.name)
             self._hush(call)
+        for call in news.refused:
+            call.sink._refused(call)
 
     def _reclaim(self, slots: Sequence[int]) -> bool:
         """Get back calls that wait behind a running one. True if some came at once."""
@@ -428,6 +440,7 @@ class Engine:
             if call.sink._begin():
                 call.sink._fail(call, fresh(error))
         self._close(getattr(signal, "SIGKILL", signal.SIGTERM))
+        self.retrying.give_up()
 
     def shutdown(self, *, wait: bool, cancel_futures: bool) -> None:
         """Take no more work; see Executor.shutdown."""
@@ -450,7 +463,13 @@ class Engine:
             if port is not None and (resume := getattr(port, "resume", None)) is not None:
                 resume()
         if wait:
-            self.backend.join()
+            self.join()
+
+    def join(self) -> None:
+        """Wait until all is done and the workers are gone."""
+        self.backend.join()
+        for run in list(self.all_runs):
+            run.shut()
 
     def _cancel(self) -> None:
         """Cancel all that has not begun, wherever it waits."""
@@ -502,6 +521,27 @@ class Engine:
             self._reclaim(slots)
         self.backend.wake()  # the collector drops them, for their run is closed
 
+    def stop(self, run: object, stop: Stop) -> list[Call]:
+        """End what runs of a stream: interrupted, and after a grace killed. Returns its calls that had not begun."""
+        if os.getpid() != self.owner:
+            return []
+
+        def chosen(call: Call) -> bool:
+            return getattr(call.sink, "run", None) is run
+
+        if not self._places:
+            return self.backend.stop(chosen, stop)
+        with self.lock:
+            dropped = self.scheduler.withdraw(chosen)
+            held = [w for w in self.scheduler.workers if any(map(chosen, list(w.held.values())))]
+        self._reclaim([worker.slot for worker in held])
+        with self.lock:
+            dropped += self.scheduler.withdraw(chosen)
+            self.limits.stop([call for w in held for call in w.held.values() if chosen(call)], stop)
+        self.backend.wake()
+        self._close_if_done()
+        return dropped
+
     def forget(self) -> None:
         """The Executor is gone: end once its work is done. May run in any thread, during a collection."""
         if lifetime.interpreter_exits() or os.getpid() != self.owner or self._closing:
@@ -535,6 +575,7 @@ class Engine:
             dropped = self.scheduler.drop_all()
         for run in list(self.runs):
             run.abandon()
+        self.retrying.give_up()
         for call in dropped:
             if call.sink._begin():
                 call.sink._fail(call, fresh(error))
@@ -559,6 +600,7 @@ class Engine:
     def after_fork(self) -> None:
         """In a child of a fork: this executor is the parent's."""
         self.lock = threading.RLock()
+        self.alarm = Alarm(self.name)
         self.accepting = False
         self.broken = ExecutorBroken(
             "this executor belongs to the process that forked this one: make a new one here"

@@ -201,6 +201,9 @@ class Future(concurrent.futures.Future[T], Generic[T]):
 
     # --- as the sink of its call
 
+    def _refused(self, call: Call) -> None:
+        """It was cancelled."""
+
     def _begin(self) -> bool:
         if self._state == RUNNING:  # it was sent before, and came back unstarted
             return True

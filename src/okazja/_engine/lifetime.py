@@ -46,7 +46,7 @@ def _at_exit() -> None:
             engine.shutdown(wait=False, cancel_futures=False)
     _interpreter_exits = True
     for engine in engines:
-        engine.backend.join()
+        engine.join()
     report_all_lost()
 
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from okazja._backends.base import Backend
-from okazja._core.messages import Call, Died, Port
+from okazja._core.messages import Call, Died, Port, Stop
 from okazja._core.scheduler import Scheduler
-from okazja._core.timeouts import GRACE, LONGEST_PAUSE, Step, Timeouts, timeout_error
+from okazja._core.timeouts import GRACE, LONGEST_PAUSE, Step, Timeouts, overdue_error, stop_call
 from okazja._transport.board import CALL, ITEM, PID, STARTED, Board
 
 __all__ = ["Limits"]
@@ -37,6 +37,12 @@ class Limits:
         self._next = now + min(limits)
         return True
 
+    def stop(self, calls: Sequence[Call], stop: Stop) -> None:
+        """Have calls that workers hold end: whoever runs one is interrupted, and ended if that does not help."""
+        for call in calls:
+            stop_call(call, stop)
+            self._next = stop.since
+
     def look(self, ports: Sequence[Port | None], now: float) -> tuple[list[Due], float | None]:
         """What to carry out once the lock is free, and in how many seconds to look again."""
         if self._next is None:
@@ -60,6 +66,8 @@ class Limits:
             return
         number, item, started = self._running(port)
         call = held.get(number)
+        if call is not None and call.stop is not None:
+            started = started or call.stop.since  # also the function may take too long to be loaded
         if call is None or call.limit is None or not started:
             pauses.append(self._timeouts.look(port, None, 0.0, min(limits), now)[1])
             return
@@ -101,4 +109,4 @@ class Limits:
         what = "was interrupted, upon which its worker ended"
         if given_up:
             what = f"was killed with its worker, because an interrupt did not end it within {GRACE:g} s"
-        return timeout_error(call.fn.name, call.limit, what), False
+        return overdue_error(call, what), False

@@ -1,7 +1,7 @@
 """One pass over an input: draws it lazily, sends it in chunks, and keeps what comes back.
 
-``map`` and ``stream`` are two faces of one ``Run``. Input is drawn only in the thread that calls
-``map``, ``next`` or ``shutdown``; what was drawn and not yet handed to the caller is bounded, in items
+``map`` and ``stream`` are two faces of one ``Run``. Items are taken from its source only in the thread that
+calls ``map``, ``next`` or ``shutdown``; what was taken and not yet handed to the caller is bounded, in items
 and in bytes. The run's condition guards its counters; it is never held while input is drawn or the
 caller's code runs.
 """
@@ -14,15 +14,18 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextvars import copy_context
-from itertools import islice
 from time import monotonic
 from typing import Any
 
 from okazja._core.chunking import Pace, chunk_size
 from okazja._core.messages import Call, Function, Timing
+from okazja._core.observer import Observer
 from okazja._engine.chunk import Chunk
 from okazja._engine.engine import Engine
 from okazja._engine.future import report_lost
+from okazja._engine.input import NoInput, in_reader, news_for
+from okazja._engine.reports import Reports
+from okazja._engine.source import Batch, Recorder, Source
 from okazja._transport import codec, pickling
 from okazja._worker.task import name_of
 from okazja.errors import ExecutorShutdown
@@ -41,7 +44,7 @@ class Run:
         self,
         engine: Engine,
         fn: Callable[..., Any],
-        source: Iterator[Any],
+        source: Source,
         *,
         star: bool,
         length: int | None,
@@ -49,9 +52,13 @@ class Run:
         buffersize: int | None = None,
         ordered: bool = True,
         context_vars: tuple[Any, ...] = (),
+        observers: tuple[Observer, ...] = (),
+        recorder: Recorder | None = None,
     ) -> None:
         self._engine = engine
         self._source = source
+        self._reports = Reports(observers, recorder)
+        self._total = length
         self._star = star
         self._remaining = length  # items not yet drawn; None where nobody knows
         self._chunksize = 1 if engine.shares_memory else chunksize
@@ -61,20 +68,26 @@ class Run:
         self._changed = threading.Condition(threading.RLock())
         self._chunks: deque[Chunk] = deque()  # drawn and not handed over; unordered: those that are done
         self._pending = 0  # chunks without all of their outcomes
+        self._parked = 0  # of them, those that nobody works on: what is left of them waits to be tried again
         self._held_items = 0  # drawn and not handed over
         self._held_bytes = 0
+        self._each_bytes = 0  # of the arguments or the result of an item, whichever is more; the last seen
         self._drawing = False  # some thread draws input
         self._drawer = 0  # which one
         self._drawn = 0
         self._last = 0  # size of the last chunk
+        self._starved = False  # the source had nothing when last asked, and has told no news since
         self._input_ended = False
+        self._drawn_all = False  # the input came to its end
         self._input_error: BaseException | None = None
         self.closed = False
+        self._chores: deque[Callable[[], None]] = deque()  # to be done in the thread that takes results
         self._high = PER_WORKER * engine.max_workers
         self._iterator: weakref.ref[Any] | None = None
         self._started = False  # somebody has asked for a result
         self._fn, self._context = self._prepare(fn, context_vars)
         self._pace = Pace(engine.functions.paces.get(self._fn.key, 0.0))
+        source.on_news = news_for(self)
         engine.runs.append(self)
         engine.all_runs.add(self)
 
@@ -97,7 +110,7 @@ class Run:
         with self._changed:
             if self._drawing or self._input_ended or self.closed:
                 return
-            if bounded and self._pending > self._high // 2:
+            if bounded and self._pending - self._parked > self._high // 2:
                 return
             self._drawing = True
             self._drawer = threading.get_ident()
@@ -113,6 +126,7 @@ class Run:
     def begin(self) -> None:
         """Draw the first of the input. Closes itself if an exception (Ctrl-C) breaks in: nobody has an iterator yet."""
         try:
+            self._reports.began(self._total)
             self.top_up()
         except BaseException:
             self.close()
@@ -129,43 +143,65 @@ class Run:
             return True
         if self.buffersize is not None:
             return self._held_items < self.buffersize
-        return self._pending < self._high and (
-            not self._chunks or (self._held_items < MOST_ITEMS and self._held_bytes < MOST_BYTES)
+        return self._pending - self._parked < self._high and self._fits()
+
+    def _fits(self) -> bool:
+        """Whether memory is left. Each worker may have one chunk, however large."""
+        chunks = len(self._chunks) if self._ordered else len(self._chunks) + self._pending
+        return chunks < self._engine.max_workers or (
+            self._held_items < MOST_ITEMS and self._held_bytes < MOST_BYTES
         )
 
     def _draw(self, bounded: bool) -> bool:
-        """Draw one chunk and send it; False at the end of the input."""
-        size = self._size(bounded)
-        items: list[Any] = []
+        """Take what is there for one chunk and send it; False if there was nothing, or nothing more will come."""
+        source = self._source
+        self._starved = True  # from before the look: news that comes meanwhile is not missed
         try:
-            items.extend(islice(self._source, size))
+            batch = source.take(self._size(bounded))
         except Exception as error:  # handed to the caller in its place, after what came before it
             self._input_error = error
+            self._input_ended = True
+            return False
         except BaseException:
             self.close()
             raise
-        ended = len(items) < size
-        if not items:
-            self._input_ended = True
-            return False
-        if self._remaining is not None:
-            self._remaining = max(self._remaining - len(items), 0)
-        self._last = len(items)
-        chunk = self._chunk(self._drawn, items)
-        self._drawn += len(items)
+        if batch.items:
+            self._starved = False
+            if self._remaining is not None:
+                self._remaining = max(self._remaining - len(batch.items), 0)
+            self._last = len(batch.items)
+            base = self._drawn
+            self._drawn += len(batch.items)
+            self._admit(base, batch)
+        if source.ended:  # only now, when nothing is left to be sent
+            with self._changed:
+                self._drawn_all = not self._input_ended  # else somebody has closed the input
+                self._input_ended = True
+        return bool(batch.items) and not self._input_ended
+
+    def _admit(self, base: int, batch: Batch) -> None:
+        """Have items run that were drawn."""
+        items = batch.items
+        chunk = self._chunk(base, batch)
         with self._changed:
             self._pending += 1
             self._held_items += len(items)
             if self._ordered:
                 self._chunks.append(chunk)
         self._dispatch(chunk, items)
-        self._input_ended = self._input_ended or ended  # now that nothing is left to be sent
-        return not self._input_ended
+
+    def news(self) -> None:
+        """Items have become available, or the input has ended."""
+        with self._changed:
+            self._starved = False
+            self._changed.notify_all()
 
     def _size(self, bounded: bool) -> int:
         size = self._chunksize or chunk_size(
             self._pace, self._last or 1, self._engine.max_workers, self._remaining
         )
+        if self._each_bytes and self._chunksize is None:
+            size = min(size, max(MOST_BYTES // self._high // self._each_bytes, 1))
         if bounded and self.buffersize is not None:
             # Chunks of a part of the buffer, so that the workers go on while the caller takes results.
             share = self._chunksize or max(self.buffersize // (2 * self._engine.max_workers), 1)
@@ -180,6 +216,7 @@ class Run:
             return
         kind, payload, errors = codec.encode_items(items, self._star, engine.arena)
         chunk.bytes = chunk.sent = len(payload)
+        self._each_bytes = max(self._each_bytes, len(payload) // len(items))
         with self._changed:
             self._held_bytes += chunk.sent
         lo = 0
@@ -190,9 +227,9 @@ class Run:
         if errors:
             chunk._never(errors)
 
-    def _chunk(self, base: int, items: list[Any]) -> Chunk:
-        """The chunk for the items that are drawn next."""
-        return Chunk(self, base, len(items))
+    def _chunk(self, base: int, batch: Batch) -> Chunk:
+        """The chunk for items that were drawn."""
+        return Chunk(self, base, len(batch.items))
 
     def _call(self, kind: int, payload: Any, chunk: Chunk, lo: int, hi: int) -> Call:
         """A call for items of a chunk."""
@@ -209,32 +246,31 @@ class Run:
             chunk.left -= items
             if seconds:
                 self._pace.measured(seconds, items)
-            if chunk.left:
-                return
-            self._pending -= 1
-            self._held_bytes += chunk.bytes - chunk.sent
-            if self._pending <= self._high // 2 or (self._chunks and self._chunks[0] is chunk):
-                self._changed.notify_all()
+            failed = len(chunk.errors) - chunk.reported
+            chunk.reported += failed
+            if not chunk.left:
+                self._pending -= 1
+                self._held_bytes += chunk.bytes - chunk.sent
+                self._each_bytes = max(chunk.bytes - chunk.sent, chunk.sent) // chunk.size
+                if self._pending <= self._high // 2 or (self._chunks and self._chunks[0] is chunk):
+                    self._changed.notify_all()
+        if self._reports.wanted and not self.closed:
+            self._reports.settled(items - failed, failed)
 
     def chunks(self, deadline: float | None) -> Iterator[Chunk]:
         """Done chunks, in order or as they come; draws input on the way. Ends with the input's error."""
         self._started = True
         try:
             while True:
+                while self._chores:
+                    self._chores.popleft()()
                 self.top_up()
                 with self._changed:
                     chunk = self._next_done()
                     if chunk is None:
-                        if not self._pending and self._input_ended and not self._drawing:
+                        if self._is_over():
                             break
-                        if self.closed:
-                            break
-                        if (
-                            self._pending > self._high // 2
-                            or self._input_ended
-                            or self._drawing
-                            or self._is_full()
-                        ):
+                        if self._has_to_wait():
                             self._wait(deadline)
                         continue
                 self.top_up()
@@ -245,6 +281,19 @@ class Run:
                 raise error
         finally:
             self.close()
+
+    def _is_over(self) -> bool:
+        return self.closed or not (self._pending or self._chores or self._drawing or not self._input_ended)
+
+    def _has_to_wait(self) -> bool:
+        """Whether nothing is to be done before something happens."""
+        return not self._chores and (
+            self._pending - self._parked > self._high // 2
+            or self._input_ended
+            or self._drawing
+            or self._starved
+            or self._is_full()
+        )
 
     def _is_full(self) -> bool:
         return bool(self._pending) and not self._has_room(True)
@@ -308,25 +357,36 @@ class Run:
         """At shutdown: see a sized input through, give up an unsized one."""
         if not self.sized:
             if not self._input_ended:
-                self._input_error = ExecutorShutdown(
-                    f"the executor was shut down when {self._drawn} items of this input had been drawn; its length is "
-                    f"unknown, so the rest was left alone. Take the results inside the with block, or pass a list"
+                self._give_up_input(
+                    ExecutorShutdown(
+                        f"the executor was shut down when {self._drawn} items of this input had been drawn; its "
+                        f"length is unknown, so the rest was left alone. Take the results inside the with block, or "
+                        f"pass a list"
+                    )
                 )
-                self._input_ended = True
-                with self._changed:
-                    self._changed.notify_all()
             self._engine.run_ended(self)
-            return
-        if not wait:
-            self.top_up(bounded=False)
             return
         while not self._input_ended and not self.closed:
             with self._changed:
-                if self._drawing and self._drawer == threading.get_ident():
+                if in_reader() or (self._drawing and self._drawer == threading.get_ident()):
                     return  # this very input shuts the executor down
-                while self._drawing:
+                if self._drawing and not wait:
+                    return
+                while self._drawing or (self._starved and not self._input_ended):
                     self._changed.wait()
-            self.top_up(bounded=False) if self._can_be_looked_at() else self._drain()
+            if not wait or self._can_be_looked_at():
+                self.top_up(bounded=False)
+            else:
+                self._drain()
+
+    def _give_up_input(self, error: BaseException) -> None:
+        """Draw no more; the caller gets the error after what was drawn."""
+        with self._changed:
+            if not self._input_ended:
+                self._input_error = error
+                self._input_ended = True
+            self._changed.notify_all()
+        self._source.close()
 
     def _can_be_looked_at(self) -> bool:
         return self._iterator is None or self._iterator() is not None
@@ -343,16 +403,15 @@ class Run:
 
     def abandon(self) -> None:
         """Draw no more. What is on its way is waited for or cancelled by the engine."""
-        if not self._input_ended:
-            self._input_error = CancelledError()
-            self._input_ended = True
-        with self._changed:
-            self._changed.notify_all()
+        self._give_up_input(CancelledError())
         self._engine.run_ended(self)
 
     def after_fork(self) -> None:
         """In a child of a fork: nothing more will arrive, and some thread may have held the condition."""
         self._changed = threading.Condition(threading.Lock())
+        self._source = NoInput()  # some thread may hold its lock
+        self._reports.after_fork()
+        self._chores.clear()
         self._input_error = self._engine.broken
         self._drawing = False
         self._input_ended = self.closed = self._started = True
@@ -368,10 +427,28 @@ class Run:
             self.closed = True
             self._input_ended = True
             self._chunks.clear()
+            self._chores.clear()
             self._changed.notify_all()
+        self._source.close()
         self._engine.run_ended(self)
         if early:
-            self._engine.release(self)
+            self._stop()
+        self._reports.end(self._is_whole())
+
+    def _stop(self) -> None:
+        """Have nothing of this run begin any more."""
+        self._engine.release(self)
+
+    def shut(self) -> None:
+        """The executor was shut down and has nothing left to do: nothing more will be reported."""
+        with self._changed:
+            over = self._input_ended and not self._pending and not self._drawing
+        if over:
+            self._reports.end(self._is_whole())
+
+    def _is_whole(self) -> bool:
+        """Whether the input came to its end and all of it has outcomes."""
+        return self._drawn_all and not self._pending
 
 
 def context_values(context_vars: Iterable[Any]) -> list[tuple[Any, Any]]:

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from okazja._core.messages import Call, Reply
-from okazja._core.timeouts import timeout_error
+from okazja._core.known import Known
+from okazja._core.messages import Call, Reply, Stop
+from okazja._core.timeouts import overdue_error
 from okazja._engine.chunk import Chunk
-from okazja.errors import RemoteTraceback, TaskTypeError, WorkerDied
+from okazja._transport import codec
+from okazja.errors import RemoteTraceback, WorkerDied, describe
 
-__all__ = ["StreamChunk"]
+__all__ = ["StreamChunk", "retry_says"]
 
 
 class StreamOwner(Protocol):
     """The run that a stream's chunk belongs to."""
 
     closed: bool
+    halt: Stop | None
     retries: int
+    keeps_order: bool
+    lets_wait: bool
 
     def arrived(self, chunk: Chunk, items: int, seconds: float) -> None:
         """Items of a chunk have their outcomes."""
 
     def came(self, chunk: StreamChunk, done: Sequence[int], again: Sequence[Call], seconds: float) -> None:
         """Items have their outcomes, and others are to run again."""
+
+    def is_worth_it(self, error: BaseException) -> bool:
+        """Whether an item that failed like this may succeed the next time."""
 
     def number_call(self) -> int:
         """A number for a new call."""
@@ -32,19 +41,39 @@ class StreamOwner(Protocol):
 class StreamChunk(Chunk):
     """Consecutive items of a stream. Positions are those in the chunk."""
 
-    __slots__ = ("extra", "failed", "failures", "items", "positions", "stream", "times", "told", "workers")
+    __slots__ = (
+        "cut", "extra", "failed", "failures", "items", "keys", "parked", "positions", "stream", "times", "told",
+        "waiting", "workers",
+    )  # fmt: skip
 
-    def __init__(self, stream: StreamOwner, base: int, items: list[Any]) -> None:
+    def __init__(
+        self, stream: StreamOwner, base: int, items: list[Any], keys: list[Any] | None = None
+    ) -> None:
         super().__init__(stream, base, len(items))
         self.stream = stream
         self.items = items
+        self.keys = keys  # what a recorder calls the items
         self.positions: Sequence[int] = range(len(items))  # of the items that this speaks of
         self.times = [0] * len(items)  # ns that the last attempt took
         self.workers = [-1] * len(items)
         self.extra: dict[int, int] = {}  # attempts beyond the first
         self.failures: dict[int, int] = {}  # so far, of items that ran again
         self.failed: dict[int, BaseException] = {}  # why they ran again
+        self.cut: set[int] = set()  # that never began or were stopped: no outcome of their own
         self.told = 0  # bytes of results that are in pieces
+        self.waiting = 0  # items that wait for the time to run again
+        self.parked = False  # all that is left waits
+
+    def remember(self, known: Sequence[Known]) -> None:
+        """Take the outcomes of an earlier run: nothing is left to be done."""
+        self.values = [outcome.value for outcome in known]
+        for position, outcome in enumerate(known):
+            self.times[position] = int(outcome.seconds * 1e9)
+            if outcome.error is not None:
+                self.errors[position] = outcome.error
+            if outcome.attempts != 1:
+                self.extra[position] = outcome.attempts - 1
+        self.left = 0
 
     def piece(self, positions: Sequence[int]) -> StreamChunk:
         """A chunk that speaks of some of the items, all of which have their outcomes."""
@@ -56,16 +85,36 @@ class StreamChunk(Chunk):
             self.workers,
             self.extra,
         )
+        piece.cut = self.cut
         piece.positions, piece.size, piece.left = positions, len(positions), 0
         piece.errors = {p: self.errors[p] for p in positions if p in self.errors}
         piece.bytes = self.bytes - self.sent - self.told
         self.told += piece.bytes
         return piece
 
+    @property
+    def halt(self) -> Stop | None:
+        """Why what runs is to end, if it is."""
+        return self.stream.halt
+
     # --- as the sink of its calls
 
     def _begin(self) -> bool:
-        return not self.run.closed
+        return not self.stream.closed and self.stream.halt is None
+
+    def _refused(self, call: Call) -> None:
+        """The stream was stopped before the call had begun."""
+        halt = self.stream.halt
+        if self.stream.closed or halt is None:
+            return
+        for position in range(call.lo, call.hi):
+            before = self.failed.get(position)
+            error = TimeoutError(
+                f"{call.fn.name} had {'not begun' if before is None else 'failed and not run again'} when {halt.why}"
+            )
+            error.__cause__ = before
+            self.errors[position] = error
+        self._cut(call)
 
     def _settle(self, call: Call, reply: Reply) -> None:
         self._read(call, reply)
@@ -78,17 +127,29 @@ class StreamChunk(Chunk):
                 seconds -= reply[6][position - lo] / 1e9  # says nothing about the others
         else:
             self.times[lo:hi] = [int(seconds / (hi - lo) * 1e9)] * (hi - lo)
+        if call.stop is not None:
+            self.cut.update(p for p in range(lo, hi) if isinstance(self.errors.get(p), TimeoutError))
         self._came(call, max(seconds, 0.0))
 
     def _fail(self, call: Call, error: BaseException, item: int | None = None) -> None:
+        self.times[call.lo : call.hi] = [int(call.spent * 1e9)] * call.items
         began = isinstance(error, WorkerDied | TimeoutError)
         for position in range(call.lo, call.hi):
             # What was to run again and never did has failed for the reason it had.
             self.errors[position] = error if began else self.failed.get(position, error)
-            if not began:
-                self.extra[position] = self.extra.get(position, 0) - 1
-        self.times[call.lo : call.hi] = [int(call.spent * 1e9)] * call.items
-        self._came(call, 0.0, may_retry=began)
+        if not began:
+            self._cut(call)
+            return
+        if call.stop is not None:
+            self.cut.update(range(call.lo, call.hi))
+        self._came(call, 0.0)
+
+    def _cut(self, call: Call) -> None:
+        """The call's items, which have their errors, never began this time and never will."""
+        for position in range(call.lo, call.hi):
+            self.extra[position] = self.extra.get(position, 0) - 1
+            self.cut.add(position)
+        self._came(call, 0.0, may_retry=False)
 
     def _lost(self, call: Call, end: int) -> None:
         """The items up to ``end`` had begun on a worker that died, and will begin once more."""
@@ -112,10 +173,14 @@ class StreamChunk(Chunk):
         done = [p for p in range(lo, hi) if p not in again] if again else range(lo, hi)
         self.stream.came(self, done, calls, seconds)
 
+    # --- further attempts
+
     def _may_retry(self, position: int) -> bool:
-        retries = 0 if self.run.closed else self.stream.retries
-        return self.failures.get(position, 0) < retries and not isinstance(
-            self.errors[position], TaskTypeError | KeyboardInterrupt
+        retries = 0 if self.stream.closed or self.stream.halt is not None else self.stream.retries
+        return (
+            self.failures.get(position, 0) < retries
+            and position not in self.cut
+            and self.stream.is_worth_it(self.errors[position])
         )
 
     def _again(self, call: Call, position: int) -> Call:
@@ -125,11 +190,36 @@ class StreamChunk(Chunk):
         self.failed[position] = self.errors.pop(position)
         again = call.part(self.stream.number_call(), position, position + 1)
         again.urgent = True
+        if self.stream.lets_wait and not self.stream.keeps_order and self.size > 1:
+            self._send_away(again, position)
         return again
+
+    def _send_away(self, call: Call, position: int) -> None:
+        """Have an item that waits be a chunk of its own: what else travelled with it need not be kept."""
+        payload = codec.one_item(call.kind, call.payload, self.items, position)
+        if payload is None:
+            return
+        keys = None if self.keys is None else [self.keys[position]]
+        alone = StreamChunk(self.stream, self.base + position, [self.items[position]], keys)
+        alone.extra[0] = self.extra.pop(position)
+        alone.failures[0] = self.failures.pop(position)
+        alone.failed[0] = self.failed.pop(position)
+        alone.sent = alone.bytes = len(payload)
+        call.payload, call.sink, call.base, call.lo, call.hi = payload, alone, alone.base, 0, 1
+
+
+def retry_says(check: Callable[[BaseException], object], error: BaseException) -> bool:
+    """What a caller's ``retry_on`` says; where it raises, no, and the error has a note of that."""
+    try:
+        return bool(check(error))
+    except BaseException as problem:
+        note = f"retry_on could not say whether this is worth a retry: it raised {describe(problem)}"
+        with contextlib.suppress(Exception):  # some errors take no notes
+            BaseException.add_note(error, note)
+        return False
 
 
 def _interrupted(call: Call, text: str) -> TimeoutError:
-    assert call.limit is not None
-    error = timeout_error(call.fn.name, call.limit, "was interrupted")
+    error = overdue_error(call, "was interrupted")
     error.__cause__ = RemoteTraceback(text)
     return error

@@ -40,6 +40,7 @@ __all__ = [
     "encode_items",
     "encode_value",
     "encode_values",
+    "one_item",
     "size_of",
 ]
 
@@ -147,6 +148,17 @@ def encode_items(
         return ITEMS | flag, placed.whole(marshal.dumps(items)), {}
     blob, offsets, errors = pickling.dumps_each(items, place=placed.place if arena is not None else None)
     return ITEMS | PICKLED | flag, placed.whole(marshal.dumps((offsets, blob, placed.references))), errors
+
+
+def one_item(kind: int, payload: bytes | Large, items: list[Any], position: int) -> bytes | None:
+    """The payload for one item of a chunk, as it was when it was encoded. None where that can't be taken apart."""
+    if not kind & PICKLED:
+        return marshal.dumps([items[position]])  # plain, so nobody can have changed it
+    if type(payload) is not bytes:
+        return None
+    offsets, blob, _ = marshal.loads(payload)
+    item = blob[offsets[position] : offsets[position + 1]]
+    return marshal.dumps(([0, len(item)], item, {}))
 
 
 def decode_items(kind: int, payload: bytes | Reference) -> list[Any]:
