@@ -153,7 +153,7 @@ def test_what_makes_no_sense_is_an_error_at_once(wrong: object) -> None:
     with Executor("serial") as executor:
         for call in (executor.map, executor.stream):
             with pytest.raises(TaskTypeError, match="progress must be True, False or a callable"):
-                call(abs, [1], progress=wrong)
+                call(abs, [1], progress=wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

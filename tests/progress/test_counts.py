@@ -38,24 +38,25 @@ def test_nothing_is_known_at_first(counter: Counter) -> None:
 
 def test_rate_and_time_left_follow_from_the_clock(counter: Counter, clock: Clock) -> None:
     counter.begin(100)
-    counter.add(20, 5, 3, 0)
+    counter.settled(15, 5)
+    counter.retried(3)
     clock.now += 4
     assert counter.look() == Progress(100, 20, 5, 3, 0, 4.0, 5.0, 16.0, False)
 
 
 def test_items_from_a_journal_count_as_done_but_not_for_the_rate(counter: Counter, clock: Clock) -> None:
     counter.begin(100)
-    counter.add(0, 1, 0, 60)
+    counter.known(59, 1)
     clock.now += 2
     assert counter.look().rate is None
-    counter.add(20, 0, 0, 0)
+    counter.settled(20, 0)
     seen = counter.look()
     assert (seen.done, seen.failed, seen.known, seen.rate, seen.seconds_left) == (80, 1, 60, 10.0, 2.0)
 
 
 def test_of_an_unknown_total_there_is_a_rate_but_no_end(counter: Counter, clock: Clock) -> None:
     counter.begin(None)
-    counter.add(8, 0, 0, 0)
+    counter.settled(8, 0)
     clock.now += 4
     seen = counter.look()
     assert (seen.total, seen.rate, seen.seconds_left) == (None, 2.0, None)
@@ -63,9 +64,9 @@ def test_of_an_unknown_total_there_is_a_rate_but_no_end(counter: Counter, clock:
 
 def test_a_length_that_proves_wrong_is_no_longer_believed(counter: Counter, clock: Clock) -> None:
     counter.begin(3)
-    counter.add(3, 0, 0, 0)
+    counter.settled(3, 0)
     assert counter.look().seconds_left == 0.0
-    counter.add(1, 0, 0, 0)
+    counter.settled(1, 0)
     assert counter.look().total is None
 
 
@@ -74,7 +75,7 @@ def test_the_rate_is_that_of_late_and_in_the_end_that_of_all(counter: Counter, c
     for items, seconds in ((100, 100), (1, 100)):  # 100 a second at first, then 1
         for _ in range(seconds):
             clock.now += 1
-            counter.add(items, 0, 0, 0)
+            counter.settled(items, 0)
             counter.look()
     assert counter.look().rate == pytest.approx(1.0)
     assert counter.look(ended=True).rate == pytest.approx(50.5)
@@ -86,7 +87,7 @@ def test_slow_items_have_a_rate_too(counter: Counter, clock: Clock) -> None:
         for _ in range(5 * 3600):
             clock.now += 1
             counter.look()
-        counter.add(1, 0, 0, 0)
+        counter.settled(1, 0)
     assert counter.look().rate == pytest.approx(1 / (5 * 3600))
     assert len(counter._samples) < 200
 
@@ -94,14 +95,16 @@ def test_slow_items_have_a_rate_too(counter: Counter, clock: Clock) -> None:
 def test_news_from_many_threads_is_all_counted(counter: Counter) -> None:
     def news() -> None:
         for _ in range(5000):
-            counter.add(1, 1, 1, 0)
+            counter.settled(1, 1)
+            counter.retried(1)
+            counter.known(0, 1)
 
     threads = [threading.Thread(target=news) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert counter.look().counts == (20000, 20000, 20000, 0)
+    assert counter.look().counts == (60000, 40000, 20000, 20000)
 
 
 @pytest.mark.parametrize(

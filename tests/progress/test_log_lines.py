@@ -31,7 +31,7 @@ def lines_of(seconds: float, *, total: int | None = None) -> list[tuple[float, s
         ended = clock.now + pause >= end
         before = int(clock.now)
         clock.now = min(clock.now + pause, end)
-        counter.add(int(clock.now) - before, 0, 0, 0)
+        counter.settled(int(clock.now) - before, 0)
         view.show(counter.look(ended))
         lines += [(clock.now - start, line) for line in stream.getvalue().splitlines()]
         stream.seek(0)

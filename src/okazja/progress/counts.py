@@ -58,13 +58,23 @@ class Counter:
         self._total = total
         self._start = self._clock()
 
-    def add(self, settled: int, failed: int, retried: int, known: int) -> None:
-        """So many more; ``failed`` are among ``settled`` or ``known``."""
+    def settled(self, done: int, failed: int) -> None:
+        """So many items have a value, so many an error, from this run."""
         with self._lock:
-            self._settled += settled
+            self._settled += done + failed
+            if failed:
+                self._failed += failed
+
+    def retried(self, items: int) -> None:
+        """So many items failed and will run again."""
+        with self._lock:
+            self._retried += items
+
+    def known(self, done: int, failed: int) -> None:
+        """So many items have a value, so many an error, from a journal."""
+        with self._lock:
+            self._known += done + failed
             self._failed += failed
-            self._retried += retried
-            self._known += known
 
     def after_fork(self) -> None:
         """Some thread of the parent may have held the lock."""

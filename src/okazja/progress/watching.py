@@ -49,7 +49,9 @@ class Watched:
     ) -> None:
         self._name = name
         self._find_view = find_view
-        self._counter = Counter(clock)
+        self._counter = counter = Counter(clock)
+        # Called once a chunk, or once an item where items travel alone: straight to the counter.
+        self.settled, self.retried, self.known = counter.settled, counter.retried, counter.known
         self._bell: SimpleQueue[None] = SimpleQueue()  # re-entrant: `ended` may come from a finalizer
         self._thread: threading.Thread | None = None
 
@@ -73,18 +75,6 @@ class Watched:
             return
         self._thread = thread
         _live.add(self)
-
-    def settled(self, done: int, failed: int) -> None:
-        """Items got their final outcome."""
-        self._counter.add(done + failed, failed, 0, 0)
-
-    def retried(self, items: int) -> None:
-        """Items failed and will run again."""
-        self._counter.add(0, 0, items, 0)
-
-    def known(self, done: int, failed: int) -> None:
-        """Items whose outcome came from a journal."""
-        self._counter.add(0, failed, 0, done + failed)
 
     def ended(self) -> None:
         """Show the last of it, and wait for that, but not long."""
