@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
+from collections.abc import Iterator
 from contextvars import ContextVar
 
 import pytest
@@ -47,6 +49,25 @@ def test_a_map_counts_items_not_chunks(backend: str) -> None:
     calls.clear()
     okazja.map(abs, range(3), backend="serial", progress=calls.append)
     assert calls[-1].done == 3
+
+
+@pytest.fixture
+def restless() -> Iterator[None]:
+    """Threads take turns all the time."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.parametrize("backend", ["threads", "processes"])
+def test_the_end_has_seen_every_item(backend: str, restless: None) -> None:
+    with Executor(backend, max_workers=2) as executor:
+        for _ in range(150):
+            for way in (executor.map, executor.stream):
+                calls: list[Progress] = []
+                list(way(abs, range(3), progress=calls.append))
+                assert calls[-1].done == 3
 
 
 def test_there_are_calls_while_it_runs_and_a_length_that_nobody_knows() -> None:
