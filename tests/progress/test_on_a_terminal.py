@@ -11,7 +11,10 @@ import pytest
 if sys.platform == "win32":
     pytest.skip("has no pseudo-terminals", allow_module_level=True)
 
-from tests.progress.screen import on_terminal, picture
+import pty
+import subprocess
+
+from tests.progress.screen import environment, on_terminal, picture
 
 HEAD = """
 import logging, os, sys, threading, time
@@ -250,3 +253,56 @@ okazja.map(square, range(3), backend="serial", progress=True)
         TERM="dumb",
     )
     assert (status, got) == (0, "")
+
+
+def test_a_terminal_that_goes_away_does_the_work_no_harm() -> None:
+    program = f"""{HEAD}
+with Executor("threads", max_workers=1) as executor:
+    for outcome in executor.stream(square, range(6), ordered=True, progress=True):
+        if outcome.index == 0:
+            input()
+        print(outcome.value)
+assert sys.stderr is sys.__stderr__
+print("the end", flush=True)
+"""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        env=environment(),
+        text=True,
+    ) as process:
+        os.close(theirs)
+        got = b""
+        while b"/6" not in got:
+            got += os.read(ours, 1 << 16)
+        os.close(ours)
+        printed, _ = process.communicate("go on\n", timeout=60)
+    assert printed.splitlines() == ["0", "1", "4", "9", "16", "25", "the end"]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_background_job_of_a_shell_does_not_draw() -> None:
+    program = f"""{HEAD}
+with Executor("threads", max_workers=1) as executor:
+    for outcome in executor.stream(square, range(3), progress=True):
+        while sys.stderr is sys.__stderr__: time.sleep(0.001)
+"""
+    pid, terminal = pty.fork()
+    if not pid:
+        os.environ.update(environment(PROGRAM=program))
+        os.execvp("bash", ["bash", "-c", f'set -m; {sys.executable} -c "$PROGRAM" & wait; echo the end'])
+    got = b""
+    try:
+        while data := os.read(terminal, 1 << 16):
+            got += data
+    except OSError:
+        pass
+    os.close(terminal)
+    os.waitpid(pid, 0)
+    assert b"the end" in got
+    assert b"\x1b[2K" not in got
+    assert b" 0/3" not in got
+    assert got.count(b"3/3") == 1

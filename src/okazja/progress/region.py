@@ -36,6 +36,7 @@ class Region:
         self._drawn = 0  # rows that are on the terminal now
         self._open_line = False  # somebody has written a line without its end
         self._last = 0.0  # when rows were drawn
+        self._gone = False  # the terminal can't be written to any more
         self._arranging = threading.Lock()  # guards the stand-ins; whoever prints never takes it
         self._stand_ins: list[_StandIn] = []
 
@@ -49,14 +50,15 @@ class Region:
 
     def draw(self, row: object, text: str) -> None:
         """Show a new row, or another text in a row."""
-        if row not in self._rows:
-            with self._lock:
-                self._rows[row] = text
-            self._arrange()
+        if self._gone:
+            return
         with self._lock:
             self._rows[row] = text
+        self._arrange()
+        with self._lock:
             if not self._open_line:
                 self._write(self._cleared() + self._drawing())
+        self._arrange()  # the rows may have gone with the terminal
 
     def finish(self, row: object, text: str) -> None:
         """Leave the last text of a row where it is; later output follows it."""
@@ -88,9 +90,14 @@ class Region:
             return True
 
     def _write(self, text: str) -> None:
-        if text:
-            self.stream.write(text)
-            self.stream.flush()
+        """Write to the terminal. When it is gone, whoever prints elsewhere is not to suffer from it."""
+        if text and not self._gone:
+            try:
+                self.stream.write(text)
+                self.stream.flush()
+            except (OSError, ValueError):
+                self._gone = True
+                self._rows.clear()
 
     # --- what others print
 
