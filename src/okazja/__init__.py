@@ -2,7 +2,7 @@
 
 The layers; each imports only from those to its right, and ``tests/test_layers.py`` holds this:
 
-cli → jobs, report → measure → watch, check → executor → stream, group, journal → _engine → _backends → _worker → sync → _transport → _core → errors
+cli → jobs, report → measure → watch, check → executor → stream, group, journal, progress → _engine → _backends → _worker → sync → _transport → _core → errors
 
 Names are loaded when they are first used, so that ``import okazja`` costs next to nothing.
 """  # noqa: E501  (one line, read by the test)
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from okazja.executor import Executor, map  # noqa: A004  (the field's name for it)
     from okazja.measure.compare import compare
     from okazja.measure.timer import timer
+    from okazja.progress import Progress
     from okazja.stream import Outcome
     from okazja.watch.tree import tree
 
@@ -45,6 +46,7 @@ __all__ = [
     "NotRebuilt",
     "OkazjaError",
     "Outcome",
+    "Progress",
     "RemoteTraceback",
     "TaskTypeError",
     "TooManyFailures",
@@ -65,6 +67,7 @@ _HOME = {
     "Executor": "okazja.executor",
     "Future": "okazja._engine",
     "Outcome": "okazja.stream",
+    "Progress": "okazja.progress",
     "compare": "okazja.measure.compare",
     "cpu_count": "okazja._worker.cpus",
     "map": "okazja.executor",

@@ -22,6 +22,7 @@ from typing import Any, Literal, ParamSpec, TypeVar
 
 from okazja._backends import find_backend
 from okazja._core.messages import Call, Function, Timing
+from okazja._core.observer import Observer
 from okazja._engine import (
     DirectInput,
     Engine,
@@ -38,6 +39,7 @@ from okazja._transport import codec, pickling
 from okazja._worker.cpus import default_workers
 from okazja._worker.task import check_arity, check_task, name_of
 from okazja.errors import BadInput, NotPicklable, TaskTypeError, UnsupportedParameter
+from okazja.progress import Progress, progress_for
 from okazja.stream import Outcome, check_end, outcomes, stream_options, values
 
 __all__ = ["Executor", "map"]
@@ -191,6 +193,7 @@ class Executor(concurrent.futures.Executor):
         timeout: float | None = None,
         chunksize: int | None = None,
         buffersize: int | None = None,
+        progress: bool | Callable[[Progress], object] = False,
     ) -> Iterator[T]:
         """An iterator over ``fn``'s results for the items, in the order of the input.
 
@@ -199,14 +202,15 @@ class Executor(concurrent.futures.Executor):
 
         timeout: seconds from now for a result to be there, else TimeoutError. chunksize: items sent to a
         worker at once (default: adapted to how long they take; backends that share memory send each by
-        itself). buffersize: items drawn and not yet taken, at most.
+        itself). buffersize: items drawn and not yet taken, at most. progress: as for `stream`.
         Raises TypeError if ``fn`` can't take that many arguments.
         """
         check_task(fn)
         _check_map(fn, iterables, chunksize, buffersize)
         if timeout is not None and not isinstance(timeout, int | float):
             raise TaskTypeError(f"timeout must be a number of seconds or None, got {timeout!r}")
-        run = self._run(Run, fn, iterables, chunksize=chunksize, buffersize=buffersize)
+        observers = _observers(progress, fn)
+        run = self._run(Run, fn, iterables, chunksize=chunksize, buffersize=buffersize, observers=observers)
         run.begin()
         deadline = None if timeout is None else monotonic() + timeout
         results = values(run, deadline)
@@ -293,6 +297,7 @@ class Executor(concurrent.futures.Executor):
         on_error: Literal["yield", "raise"] = "yield",
         max_failures: int | None = None,
         buffersize: int | None = None,
+        progress: bool | Callable[[Progress], object] = False,
     ) -> Iterator[Outcome[T, R]]:
         """An Outcome for every item, exactly one, whatever happens to it.
 
@@ -319,6 +324,8 @@ class Executor(concurrent.futures.Executor):
         TooManyFailures is raised. Default: any number.
         buffersize: items drawn and not yet taken, at most; what is read ahead comes on top of it, up to as many again.
         Default: bounded in items (32,768) and bytes (32 MiB).
+        progress: True: show how far it is where that fits: on a terminal, in a notebook, or as lines of a log now and
+        then; or a function that gets an `okazja.Progress` at most 5 times a second, in a thread of its own.
         Raises TaskTypeError (a TypeError), BadInput (a ValueError) and UnsupportedParameter (a TypeError).
         """
         check_task(fn)
@@ -330,7 +337,15 @@ class Executor(concurrent.futures.Executor):
                 f"item_timeout={item_timeout!r} means nothing to the backend {self.backend!r}, where items run in the "
                 f"calling thread: leave it out, or use 'threads' or 'processes'"
             )
-        run = self._run(StreamRun, fn, (iterable,), ordered=ordered, options=options, buffersize=buffersize)
+        run = self._run(
+            StreamRun,
+            fn,
+            (iterable,),
+            ordered=ordered,
+            options=options,
+            buffersize=buffersize,
+            observers=_observers(progress, fn),
+        )
         run.begin()
         results = outcomes(run, raising=on_error == "raise", max_failures=max_failures)
         run.handed_out(results)
@@ -359,6 +374,11 @@ def _length(iterable: object) -> int | None:
         return len(iterable)
     except Exception:
         return None
+
+
+def _observers(progress: bool | Callable[[Progress], object], fn: Callable[..., Any]) -> tuple[Observer, ...]:
+    observer = progress_for(progress, name_of(fn))
+    return () if observer is None else (observer,)
 
 
 # --- checks, before any work starts ------------------------------------------------------------------------
@@ -466,16 +486,18 @@ def map(  # noqa: A001  (the field's name for it)
     *iterables: Iterable[Any],
     backend: BackendName | str = "processes",
     max_workers: int | None = None,
+    progress: bool | Callable[[Progress], object] = False,
 ) -> list[T]:
     """The list of ``fn``'s results for the items, computed with the given backend.
 
     The executor is kept warm for the next call with the same backend and number of workers, as long as
     environment, current directory and import path stay as they were; it ends with the interpreter.
+    progress: as for ``Executor.stream``.
     Raises what ``Executor`` and ``Executor.map`` raise, and the first error of an item.
     """
     executor = _take_warm(backend, max_workers)
     try:
-        results = list(executor.map(fn, *iterables))
+        results = list(executor.map(fn, *iterables, progress=progress))
     except BaseException:
         executor.shutdown(wait=False, cancel_futures=True)
         raise

@@ -47,9 +47,24 @@ def mapping(executor: okazja.Executor) -> None:
     assert_type(executor.map(repeat, ["a"], [3], timeout=1.0, chunksize=10, buffersize=100), Iterator[str])
     assert_type(okazja.map(length, ["a", "word"]), list[int])
     assert_type(okazja.map(repeat, ["a"], [3], backend="threads", max_workers=2), list[str])
+    executor.map(length, ["a"], progress=True)
+    okazja.map(length, ["a"], progress=progressing)
+    executor.map(length, ["a"], progress="yes")  # type: ignore[arg-type]
     executor.map(length, ["a"], chunksize="10")  # type: ignore[arg-type]
     executor.map(length, 3)  # type: ignore[arg-type]
     okazja.map(length, ["a"], max_workers="2")  # type: ignore[arg-type]
+
+
+def progressing(progress: okazja.Progress) -> None:
+    assert_type(progress.total, int | None)
+    assert_type(progress.done, int)
+    assert_type(progress.failed, int)
+    assert_type(progress.retried, int)
+    assert_type(progress.known, int)
+    assert_type(progress.seconds, float)
+    assert_type(progress.rate, float | None)
+    assert_type(progress.seconds_left, float | None)
+    assert_type(progress.ended, bool)
 
 
 def streaming(executor: okazja.Executor) -> None:
@@ -69,6 +84,8 @@ def streaming(executor: okazja.Executor) -> None:
     robust = executor.stream(length, ["a"], ordered=False, item_timeout=2, retries=3, on_error="raise")
     assert_type(robust, Iterator[okazja.Outcome[str, int]])
     executor.stream(length, ["a"], item_timeout=None, on_error="yield")
+    executor.stream(length, ["a"], progress=progressing)
+    executor.stream(length, ["a"], progress=length)  # type: ignore[arg-type]
     executor.stream(length, ["a"], item_timeout="2")  # type: ignore[arg-type]
     executor.stream(length, ["a"], retries=1.5)  # type: ignore[arg-type]
     executor.stream(length, ["a"], on_error="ignore")  # type: ignore[arg-type]

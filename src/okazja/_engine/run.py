@@ -242,20 +242,25 @@ class Run:
 
     def arrived(self, chunk: Chunk, items: int, seconds: float) -> None:
         """Items of a chunk have their outcomes."""
+        if self._reports.wanted and not self.closed:
+            self._report(chunk, items)
         with self._changed:
             chunk.left -= items
             if seconds:
                 self._pace.measured(seconds, items)
-            failed = len(chunk.errors) - chunk.reported
-            chunk.reported += failed
             if not chunk.left:
                 self._pending -= 1
                 self._held_bytes += chunk.bytes - chunk.sent
                 self._each_bytes = max(chunk.bytes - chunk.sent, chunk.sent) // chunk.size
                 if self._pending <= self._high // 2 or (self._chunks and self._chunks[0] is chunk):
                     self._changed.notify_all()
-        if self._reports.wanted and not self.closed:
-            self._reports.settled(items - failed, failed)
+
+    def _report(self, chunk: Chunk, items: int) -> None:
+        """Tell of outcomes that nobody has seen yet: once the last is seen, the run may be over."""
+        with self._changed:
+            failed = len(chunk.errors) - chunk.reported
+            chunk.reported += failed
+        self._reports.settled(items - failed, failed)
 
     def chunks(self, deadline: float | None) -> Iterator[Chunk]:
         """Done chunks, in order or as they come; draws input on the way. Ends with the input's error."""

@@ -17,7 +17,7 @@ from okazja.cli.compare import measured, show
 from okazja.cli.doctor import machine
 from okazja.cli.output import FileOutput
 from okazja.cli.run import BACKENDS
-from okazja.cli.terminal import ProgressBar
+from okazja.cli.terminal import ProgressBar, say
 from okazja.errors import OkazjaError
 from okazja.jobs import Job, find_job
 from okazja.measure.comparison import WORTH_IT, Comparison
@@ -176,7 +176,7 @@ def _full_job(job: Job, items: range, workers: int, output: FileOutput) -> JobRu
                 progress.advance(len(batch))
                 if not shown and perf_counter() - start > PATIENCE:
                     shown = True
-                    progress.print(f"{PATIENCE:.0f} s into the job, okazja.tree() shows:\n{tree()}\n")
+                    say(f"{PATIENCE:.0f} s into the job, okazja.tree() shows:\n{tree()}\n")
             wall = perf_counter() - start
     return JobRun(wall, workers_cpu_seconds() - cpu, answers)
 

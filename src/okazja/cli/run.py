@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,11 +123,8 @@ def _consume(
     progress: ProgressBar,
     failures: Failures,
 ) -> None:
-    beside_the_bar = isinstance(output, LineOutput) and sys.stdout.isatty()
     for outcome in executor.stream(target.function, items, ordered=True):
         if outcome.error is None:
-            if beside_the_bar:
-                progress.make_way()
             output.write(outcome.item, outcome.value)
         elif (
             isinstance(outcome.error, KeyboardInterrupt) and was_asked_to_end()
