@@ -18,9 +18,16 @@ if TYPE_CHECKING:
         BadInput,
         ExecutorBroken,
         ExecutorShutdown,
+        JournalDamaged,
+        JournalError,
+        JournalFull,
+        JournalInUse,
+        JournalMismatch,
+        JournalUntrusted,
         NotPicklable,
         NotRebuilt,
         OkazjaError,
+        RecordedFailure,
         RemoteTraceback,
         TaskTypeError,
         UnknownBackend,
@@ -29,6 +36,7 @@ if TYPE_CHECKING:
         WorkerDied,
     )
     from okazja.executor import Executor, map  # noqa: A004  (the field's name for it)
+    from okazja.journal import Journal
     from okazja.measure.compare import compare
     from okazja.measure.timer import timer
     from okazja.stream import Outcome
@@ -40,10 +48,18 @@ __all__ = [
     "ExecutorBroken",
     "ExecutorShutdown",
     "Future",
+    "Journal",
+    "JournalDamaged",
+    "JournalError",
+    "JournalFull",
+    "JournalInUse",
+    "JournalMismatch",
+    "JournalUntrusted",
     "NotPicklable",
     "NotRebuilt",
     "OkazjaError",
     "Outcome",
+    "RecordedFailure",
     "RemoteTraceback",
     "TaskTypeError",
     "UnknownBackend",
@@ -62,6 +78,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Executor": "okazja.executor",
     "Future": "okazja._engine",
+    "Journal": "okazja.journal",
     "Outcome": "okazja.stream",
     "compare": "okazja.measure.compare",
     "cpu_count": "okazja._worker.cpus",
