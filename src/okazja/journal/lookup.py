@@ -234,6 +234,6 @@ def _nameless(position: int, item: Any, name_of: Callable[[Any], Any] | None, er
         )
     function = getattr(name_of, "__qualname__", type(name_of).__qualname__)
     return BadInput(
-        f"the key function {function} gave no name for {where} ({describe(error)}): have it give a number or a text for "
-        f"each item"
+        f"the key function {function} gave no name for {where} ({describe(error)}): have it give a number or a text "
+        f"for each item"
     )

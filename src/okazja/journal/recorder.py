@@ -119,7 +119,7 @@ class Recorder:
             else:
                 batch.rows.replaced += 1
             name = items[position] if named is None or not named.named else named.name
-            course = 1 + attempts.get(position, 0), times[position] * 1e-9
+            course = 1 + attempts.get(position, 0), times[position] / 1e9
             if position in errors:
                 batch.add_failed(place, base + position, name, errors[position], course)
             else:
