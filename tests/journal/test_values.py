@@ -19,8 +19,7 @@ from hypothesis import strategies as st
 from tests.journal.passes import entries, one_pass
 
 from okazja.errors import NotPicklable
-from okazja.journal import Pickled
-from okazja.journal import encoding
+from okazja.journal import Pickled, encoding
 
 SURROGATES = st.characters(categories=["Cs"])
 TEXTS = st.text() | st.text(SURROGATES) | st.text(SURROGATES | st.characters(), max_size=5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +41,7 @@ __all__ = [
 
 APPLICATION = 0x6F6B617A  # "okaz", in the header of the file
 FORMAT = 1  # grows when an older okazja could no longer read what a newer one writes
+_LITTLE = 1 << 18  # bytes; SQLite's files beside the journal grow by up to 32 KiB at once
 PATIENCE = 60.0  # seconds to wait for a lock that another program holds
 
 # No column but the numbered ones has a type, so that SQLite keeps what it is given: an item's key is an INTEGER for an
@@ -120,7 +122,7 @@ def errors_of(path: Path) -> Iterator[None]:
 
 def _meaning(error: sqlite3.Error, path: Path) -> JournalError:
     name = getattr(error, "sqlite_errorname", "") or ""
-    if name.startswith("SQLITE_FULL"):
+    if name.startswith("SQLITE_FULL") or (name.startswith("SQLITE_IOERR") and _is_full(path)):
         return JournalFull(
             f"no room is left for the journal {path}. What was recorded is whole: make room, and run again with the "
             f"same journal"
@@ -143,6 +145,14 @@ def _meaning(error: sqlite3.Error, path: Path) -> JournalError:
         f"the journal {path} can't be read or written ({error}): look for a full quota, a limit on the size of files, "
         f"or a disk that fails, then run again"
     )
+
+
+def _is_full(path: Path) -> bool:
+    """Whether the disk is; where the log beside the file can't grow, SQLite speaks of an I/O error."""
+    try:
+        return shutil.disk_usage(path.parent).free < _LITTLE
+    except OSError:
+        return False
 
 
 def damaged(path: Path, why: str) -> JournalDamaged:

@@ -22,7 +22,8 @@ from okazja.journal.visits import Visits
 
 __all__ = ["BLOCK", "Found", "Lookup", "Named"]
 
-BLOCK = 512  # items that are looked up at once
+BLOCK = 512  # items that are looked up at once, at most
+_FIRST = 16  # in the first look-up, when nobody knows yet how large values are
 _BYTES = 1 << 20  # of values that one look-up may bring, before the next takes fewer items
 
 _COLUMNS = "id, position, failed, value, form, mac, error_type, error, traceback, attempts, seconds"
@@ -76,7 +77,7 @@ class Lookup:
         self._lock = threading.Lock()  # a look-up may go on in another thread than the one that closes
         self._closed = False
         self.visits = Visits(opened.last)
-        self.block = BLOCK  # items that the next look-up should take
+        self.block = _FIRST  # items that the next look-up should take
 
     def find(self, base: int, items: list[Any], name_of: Callable[[Any], Any] | None) -> Found:
         """Keys and known outcomes of consecutive items, the first of which has position ``base``.
@@ -85,6 +86,7 @@ class Lookup:
         """
         if name_of is None and self._all_new(items):
             self.visits.take_off(items)
+            self._adapt(0)
             return Found(items.copy(), [None] * len(items), [], 0)
         names, keys = _named(base, items, name_of)
         with database.errors_of(self._path):

@@ -49,6 +49,7 @@ def open_run(path: Path, identity: Identity, total: int | None, *, trust: bool) 
         new = database.is_new(db)
         if not new:
             check_format(db, path)
+            _check_free(db, path)  # before a wait for a lock that a living writer may hold
             check_whole(db, path)
         _allow_readers(db)
         db.execute("PRAGMA synchronous = FULL")
@@ -121,13 +122,11 @@ def _begin(
 ) -> Opened:
     meta = dict(db.execute("SELECT name, value FROM meta"))
     _check_identity(meta, path, identity)
-    journal = meta.get("id")
-    if type(journal) is not bytes:
-        raise database.damaged(path, "it has no id")
+    journal = _id_of(db, path)
     signer = Signer(journal)
     if not trust and meta.get("pickled", signer.name) != signer.name:
         raise untrusted(path)
-    _check_free(db, path, journal)
+    _check_free(db, path)
     now = database.now()
     run = db.execute(
         "INSERT INTO runs (pid, birth, host, started, updated, total, done, failed) VALUES (?, ?, ?, ?, ?, ?,"
@@ -163,14 +162,21 @@ def _check_identity(meta: dict[str, Any], path: Path, identity: Identity) -> Non
         )
 
 
-def _check_free(db: sqlite3.Connection, path: Path, journal: bytes) -> None:
+def _id_of(db: sqlite3.Connection, path: Path) -> bytes:
+    found = db.execute("SELECT value FROM meta WHERE name = 'id'").fetchone()
+    if found is None or type(found[0]) is not bytes:
+        raise database.damaged(path, "it has no id")
+    return found[0]
+
+
+def _check_free(db: sqlite3.Connection, path: Path) -> None:
     """Raise JournalInUse where a living process writes; the run of a dead one is taken over."""
     found = db.execute(
         "SELECT pid, birth, host, started FROM runs WHERE ended IS NULL ORDER BY number DESC LIMIT 1"
     ).fetchone()
     if found is None or not owner.is_alive(*found[:3]):
         return
-    if (found[0], found[1]) == owner.this()[:2] and journal not in _mine:
+    if (found[0], found[1]) == owner.this()[:2] and _id_of(db, path) not in _mine:
         return  # a run of this process that could not say that it ended
     raise JournalInUse(
         f"the journal {path} is written by the process {found[0]}: wait for its end, end it, or name another path"

@@ -95,6 +95,8 @@ class Writer:
         """Have this written. Waits while too much waits already, but not for a writer that has ended."""
         with self._changed:
             while not self._ended and self._rows and (self._rows > MOST_ROWS or self._bytes > MOST_BYTES):
+                self._hurry = self._put
+                self._changed.notify_all()
                 self._changed.wait()
             if self._ended or self._closing:
                 return
