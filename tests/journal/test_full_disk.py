@@ -21,6 +21,13 @@ def large(number: int) -> str:
     return f"{number}" * 1000
 
 
+def record_fifty(recorder: Recorder, start: int) -> None:
+    items = [*range(start, start + 50)]
+    keys, known = recorder.look_up(start, items)
+    assert known == [None] * 50
+    recorder.record(start, range(50), items, keys, [large(start)] * 50, {}, {}, [0] * 50)
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MiB."""
@@ -36,29 +43,31 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk(small_disk: Path) -> None:
     path = small_disk / "journal.db"
     recorder = Recorder(path, function="tests:square")
-    with pytest.raises(JournalFull, match="no room is left for the journal.*make room") as caught:
-        for start in range(0, 10_000, 50):
-            keys, known = recorder.look_up(start, [*range(start, start + 50)])
-            values = [large(start)] * 50
-            recorder.record(start, range(50), range(start, start + 50), keys, values, {}, {}, [0] * 50)
+    kept = 0
+
+    def record_until_full() -> None:
+        nonlocal kept
+        while True:
+            record_fifty(recorder, kept)
             recorder.flush()
-    assert known == [None] * 50
+            kept += 50
+
+    with pytest.raises(JournalFull, match=r"no room is left for the journal.*make room") as caught:
+        record_until_full()
     assert caught.value.errno == errno.ENOSPC
     assert isinstance(caught.value, OSError)
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
     with pytest.raises(JournalFull):
         recorder.check()
-    recorder.record(
-        start, range(50), range(start, start + 50), keys, values, {}, {}, [0] * 50
-    )  # doesn't hang
+    record_fifty(recorder, kept + 50)  # does not hang
     with pytest.raises(JournalFull):
         recorder.close(whole=True)
-    assert [entry.item for entry in entries(path)] == list(range(start))
+    assert [entry.item for entry in entries(path)] == list(range(kept))
 
     subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
-    again = one_pass(path, range(start + 100), large)
-    assert again.ran == list(range(start, start + 100))
-    assert [entry.item for entry in entries(path)] == list(range(start + 100))
+    again = one_pass(path, range(kept + 100), large)
+    assert again.ran == list(range(kept, kept + 100))
+    assert [entry.item for entry in entries(path)] == list(range(kept + 100))
 
 
 def test_no_room_for_a_new_journal(small_disk: Path) -> None:

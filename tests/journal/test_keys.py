@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -57,7 +57,7 @@ ALIKE: list[Any] = [
     None,
     "None",
     Color.RED,
-    numpy.int64(1),
+    np.int64(1),
     [True],
     [1.0],
     ["1"],
@@ -96,9 +96,9 @@ def test_two_items_have_one_key_only_if_they_are_equal(one: Any, other: Any) -> 
 def test_order_of_dicts_and_sets_and_identity_of_parts_do_not_count() -> None:
     assert row_key({"a": 1, "b": 2}) == row_key({"b": 2, "a": 1})
     assert row_key({8, 16, 0}) == row_key({0, 8, 16})
-    part = "".join(["a", "b", "c"])
-    assert row_key(Point(part, part)) == row_key(Point("".join(["a", "bc"]), "".join(["ab", "c"])))
-    assert row_key(numpy.arange(5)) == row_key(numpy.arange(5))
+    part = str(12345)
+    assert row_key(Point(part, part)) == row_key(Point(str(12345), str(12345)))
+    assert row_key(np.arange(5)) == row_key(np.arange(5))
 
 
 def test_keys_are_the_same_in_another_process(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_an_error_of_the_key_function_names_it_and_the_item(path: Path) -> None:
     keys, known = recorder.look_up(10, [0, 1, 2, 3])
     assert len(keys) == len(known) == 2
     with pytest.raises(
-        BadInput, match="fails_at_two gave no name for the item at position 12.*KeyError: 'two'"
+        BadInput, match=r"fails_at_two gave no name for the item at position 12.*KeyError: 'two'"
     ):
         recorder.look_up(12, [2, 3])
     recorder.close()
@@ -167,6 +167,6 @@ def test_an_error_of_the_key_function_names_it_and_the_item(path: Path) -> None:
 
 def test_an_item_that_has_no_name_says_what_to_do(path: Path) -> None:
     recorder = Recorder(path, function="tests:square")
-    with pytest.raises(BadInput, match="the item at position 5, of type function.*pass key="):
+    with pytest.raises(BadInput, match=r"the item at position 5, of type function.*pass key="):
         recorder.look_up(5, [lambda: None])
     recorder.close()

@@ -43,6 +43,10 @@ class Listed:
         self.closed = True
 
 
+def has_more(source: Source) -> bool:
+    return not source.ended
+
+
 def drain(source: Source, most: int) -> list[Batch]:
     batches = []
     while not source.ended:
@@ -73,10 +77,10 @@ def test_an_error_of_the_input_comes_after_what_was_before_it(path: Path) -> Non
     source = Resuming(Listed([[1, 2, 3]], OSError("the line is cut")), recorder)
     assert source.take(2).items == [1, 2]
     assert source.take(2).items == [3]
-    assert not source.ended
+    assert has_more(source)
     with pytest.raises(OSError, match="the line is cut"):
         source.take(2)
-    assert source.ended
+    assert not has_more(source)
     assert source.take(2).items == []
     recorder.close()
 
@@ -85,10 +89,10 @@ def test_an_item_without_a_name_ends_the_input_after_what_was_before_it(path: Pa
     recorder = Recorder(path, function="tests:square")
     source = Resuming(Listed([[1, 2, lambda: None, 4], [5]]), recorder)
     assert source.take(100).items == [1, 2]
-    assert not source.ended
+    assert has_more(source)
     with pytest.raises(BadInput, match="position 2"):
         source.take(100)
-    assert source.ended
+    assert not has_more(source)
     assert source.take(100).items == []
     recorder.close()
 

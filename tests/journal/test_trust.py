@@ -58,7 +58,7 @@ def elsewhere(state: Path) -> None:
 def test_a_journal_from_elsewhere_is_refused_before_work_starts(path: Path, state: Path) -> None:
     one_pass(path, range(3), lambda number: Trap())
     elsewhere(state)
-    with pytest.raises(JournalUntrusted, match="pass trust=True if you know who made it"):
+    with pytest.raises(JournalUntrusted, match=r"pass trust=True if you know who made it"):
         Recorder(path, function="tests:square")
     assert opened == []
     one_pass(path, range(3), lambda number: Trap(), trust=True)
@@ -140,7 +140,7 @@ def test_without_a_place_for_the_key_values_are_not_signed(
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", "/proc/nowhere")
     one_pass(path, range(2), pair)
-    with pytest.raises(JournalUntrusted, match="or no key could be kept"):
+    with pytest.raises(JournalUntrusted, match=r"or no key could be kept"):
         one_pass(path, range(2), pair)
     assert one_pass(path, range(2), pair, trust=True).ran == []
 
@@ -153,11 +153,11 @@ def test_a_value_that_can_no_longer_be_rebuilt_is_named(path: Path, monkeypatch:
     monkeypatch.setitem(globals(), "Lost", Lost)
     one_pass(path, [1], lambda item: Lost())
     monkeypatch.delitem(globals(), "Lost")
-    with pytest.raises(NotRebuilt, match="the value at position 0 of the journal .* can't be rebuilt"):
+    with pytest.raises(NotRebuilt, match=r"the value at position 0 of the journal .* can't be rebuilt"):
         one_pass(path, [1])
     with (
         Journal(path, unpickle=True) as journal,
-        pytest.raises(NotRebuilt, match="or read the journal without"),
+        pytest.raises(NotRebuilt, match=r"or read the journal without"),
     ):
         list(journal)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import json
 import math
+import pickle
 import sqlite3
 import tempfile
 import threading
@@ -12,7 +13,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import numpy
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -60,7 +61,7 @@ def test_any_value_comes_back(value: Any) -> None:
     stored, form = encoding.encode(value, "value")
     back = encoding.decode(stored, form)
     if form == encoding.PICKLE:
-        back = encoding.pickling.loads(back)
+        back = pickle.loads(back)
     assert same(back, value)
 
 
@@ -138,8 +139,8 @@ def test_lists_that_hold_themselves_or_each_other_many_times_are_pickled() -> No
 
 
 def test_arrays_come_back(path: Path) -> None:
-    one_pass(path, range(3), numpy.arange)
-    again = one_pass(path, range(3), numpy.arange)
+    one_pass(path, range(3), np.arange)
+    again = one_pass(path, range(3), np.arange)
     assert [known.value.tolist() for _, known in again.known] == [[], [0], [0, 1]]
     assert all(isinstance(entry.value, Pickled) for entry in entries(path))
 
