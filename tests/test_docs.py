@@ -11,7 +11,7 @@ import pytest
 from sybil import Document, Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 
-from okazja import executor
+from okazja.executor import one_liner
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(page for page in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")] if page.exists())
@@ -29,8 +29,8 @@ HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 def nothing_kept_warm() -> Iterator[None]:
     """End the executors that ``okazja.map`` keeps for its next call; they would outlive the page on purpose."""
     yield
-    while executor._warm:
-        executor._warm.popitem()[1].shutdown()
+    while one_liner._warm:
+        one_liner._warm.popitem()[1].shutdown()
 
 
 def read(page: Path) -> Document:

@@ -18,9 +18,16 @@ if TYPE_CHECKING:
         BadInput,
         ExecutorBroken,
         ExecutorShutdown,
+        JournalDamaged,
+        JournalError,
+        JournalFull,
+        JournalInUse,
+        JournalMismatch,
+        JournalUntrusted,
         NotPicklable,
         NotRebuilt,
         OkazjaError,
+        RecordedFailure,
         RemoteTraceback,
         TaskTypeError,
         TooManyFailures,
@@ -30,6 +37,7 @@ if TYPE_CHECKING:
         WorkerDied,
     )
     from okazja.executor import Executor, map  # noqa: A004  (the field's name for it)
+    from okazja.journal import Journal
     from okazja.measure.compare import compare
     from okazja.measure.timer import timer
     from okazja.progress import Progress
@@ -42,11 +50,19 @@ __all__ = [
     "ExecutorBroken",
     "ExecutorShutdown",
     "Future",
+    "Journal",
+    "JournalDamaged",
+    "JournalError",
+    "JournalFull",
+    "JournalInUse",
+    "JournalMismatch",
+    "JournalUntrusted",
     "NotPicklable",
     "NotRebuilt",
     "OkazjaError",
     "Outcome",
     "Progress",
+    "RecordedFailure",
     "RemoteTraceback",
     "TaskTypeError",
     "TooManyFailures",
@@ -66,6 +82,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Executor": "okazja.executor",
     "Future": "okazja._engine",
+    "Journal": "okazja.journal",
     "Outcome": "okazja.stream",
     "Progress": "okazja.progress",
     "compare": "okazja.measure.compare",

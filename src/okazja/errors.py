@@ -5,6 +5,7 @@ Each one can be pickled: it may have to travel from a worker to the caller.
 
 from __future__ import annotations
 
+import errno
 import pickle
 from concurrent.futures.process import BrokenProcessPool
 from concurrent.futures.thread import BrokenThreadPool
@@ -13,9 +14,16 @@ __all__ = [
     "BadInput",
     "ExecutorBroken",
     "ExecutorShutdown",
+    "JournalDamaged",
+    "JournalError",
+    "JournalFull",
+    "JournalInUse",
+    "JournalMismatch",
+    "JournalUntrusted",
     "NotPicklable",
     "NotRebuilt",
     "OkazjaError",
+    "RecordedFailure",
     "RemoteTraceback",
     "TaskTypeError",
     "TooManyFailures",
@@ -116,6 +124,61 @@ class TooManyFailures(OkazjaError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class RecordedFailure(OkazjaError):
+    """An item failed in an earlier run, says the journal, and is not run again.
+
+    ``error_type`` is the type that its error had then, ``message`` what it said, ``traceback`` where it came from, as
+    text. The error itself is not kept.
+    """
+
+    def __init__(self, error_type: str, message: str, traceback: str = "") -> None:
+        super().__init__(error_type, message, traceback)
+        self.error_type = error_type
+        self.message = message
+        self.traceback = traceback
+        if traceback:
+            self.__cause__ = RemoteTraceback(traceback)
+
+    def __str__(self) -> str:
+        return f"{self.error_type}: {self.message} (recorded by an earlier run)"
+
+
+# --- the journal's -------------------------------------------------------------------------------------
+
+
+class JournalError(OkazjaError):
+    """A journal can't be read or written. The message names its path."""
+
+
+class JournalMismatch(JournalError, ValueError):
+    """The journal is of another function, of another version of it, or of items that are named in another way."""
+
+
+class JournalDamaged(JournalError, ValueError):
+    """The file is no journal, or no whole one."""
+
+
+class JournalInUse(JournalError):
+    """Another run writes to this journal."""
+
+
+class JournalFull(JournalError, OSError):
+    """No room is left for the journal. What was recorded is whole; ``errno`` is ENOSPC."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(errno.ENOSPC, message)
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+    def __reduce__(self) -> tuple[type[JournalFull], tuple[str]]:
+        return JournalFull, (str(self),)
+
+
+class JournalUntrusted(JournalError):
+    """The journal holds pickled values that were not pickled by this user; to unpickle them can run any code."""
 
 
 # --- the worker's: the task may be innocent ------------------------------------------------------------

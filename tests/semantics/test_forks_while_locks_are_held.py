@@ -56,14 +56,14 @@ WAITERS = """
 """
 
 WARM = """
-    import okazja.executor
+    from okazja.executor import one_liner
 
     assert okazja.map(abs, [-1], backend={name!r}) == [1]
 
     def child():
         assert okazja.map(abs, [-2], backend={name!r}) == [2]
 
-    fork_while(okazja.executor._warm_lock, child)
+    fork_while(one_liner._warm_lock, child)
     assert okazja.map(abs, [-3], backend={name!r}) == [3]
 """
 

@@ -27,10 +27,13 @@ class Batch:
 class Source(Protocol):
     """An input, as the engine draws it: by one thread at a time, with no lock held."""
 
-    ended: bool  # nothing more will come
     on_news: Callable[
         [], None
     ]  # called, in any thread, when items have become available or the input has ended
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
 
     def take(self, most: int) -> Batch:
         """Up to ``most`` items that are there now, without a wait for a slow input.

@@ -12,37 +12,34 @@ import concurrent.futures
 import contextvars
 import os
 import signal
-import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from time import monotonic
 from typing import Any, Literal, ParamSpec, TypeVar
 
 from okazja._backends import find_backend
 from okazja._core.messages import Call, Function, Timing
-from okazja._core.observer import Observer
-from okazja._engine import (
-    DirectInput,
-    Engine,
-    Future,
-    RangeInput,
-    ReadInput,
-    Run,
-    StreamRun,
-    can_block,
-    context_values,
-)
+from okazja._engine import Engine, Future, Run, StreamRun, can_block, context_values
 from okazja._engine.source import Source
 from okazja._transport import codec, pickling
-from okazja._worker.cpus import default_workers
-from okazja._worker.task import check_arity, check_task, name_of
-from okazja.errors import BadInput, NotPicklable, TaskTypeError, UnsupportedParameter
-from okazja.progress import Progress, progress_for
+from okazja._worker.task import check_task, name_of
+from okazja.errors import NotPicklable, TaskTypeError, UnsupportedParameter
+from okazja.executor.checks import (
+    check_journal,
+    check_map,
+    check_parameters,
+    check_values,
+    check_whole,
+    check_workers,
+    start_method,
+)
+from okazja.executor.inputs import journaled, length_of, observers_of, read_ahead, source_of
+from okazja.progress import Progress
 from okazja.stream import Outcome, check_end, outcomes, stream_options, values
 
-__all__ = ["Executor", "map"]
+__all__ = ["BackendName", "Executor"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -93,7 +90,7 @@ class Executor(concurrent.futures.Executor):
         inner_max_num_threads: int | Literal["auto"] | None = "auto",
     ) -> None:
         backend_type = find_backend(backend)
-        _check_parameters(
+        check_parameters(
             backend,
             backend_type.capabilities.parameters,
             thread_name_prefix=thread_name_prefix,
@@ -103,11 +100,11 @@ class Executor(concurrent.futures.Executor):
             memory_limit=memory_limit,
             inner_max_num_threads=None if inner_max_num_threads == "auto" else inner_max_num_threads,
         )
-        workers = _check_workers(backend, max_workers)
-        _check_values(initializer, max_tasks_per_child, context)
-        _check_whole("memory_limit", memory_limit, MIN_MEMORY, "bytes")
+        workers = check_workers(backend, max_workers)
+        check_values(initializer, max_tasks_per_child, context)
+        check_whole("memory_limit", memory_limit, MIN_MEMORY, "bytes")
         if inner_max_num_threads != "auto":
-            _check_whole("inner_max_num_threads", inner_max_num_threads, 1, 'threads, "auto"')
+            check_whole("inner_max_num_threads", inner_max_num_threads, 1, 'threads, "auto"')
         self._max_workers = workers
         self._context_vars = tuple(context)
         self._engine = Engine(
@@ -119,7 +116,7 @@ class Executor(concurrent.futures.Executor):
                 "thread_name_prefix": thread_name_prefix,
                 "memory_limit": memory_limit,
                 "inner_max_num_threads": inner_max_num_threads,
-                "mp_context": _start_method(mp_context, max_tasks_per_child),
+                "mp_context": start_method(mp_context, max_tasks_per_child),
             },
             workers,
             max_tasks_per_child,
@@ -206,11 +203,19 @@ class Executor(concurrent.futures.Executor):
         Raises TypeError if ``fn`` can't take that many arguments.
         """
         check_task(fn)
-        _check_map(fn, iterables, chunksize, buffersize)
+        check_map(fn, iterables, chunksize, buffersize)
         if timeout is not None and not isinstance(timeout, int | float):
             raise TaskTypeError(f"timeout must be a number of seconds or None, got {timeout!r}")
-        observers = _observers(progress, fn)
-        run = self._run(Run, fn, iterables, chunksize=chunksize, buffersize=buffersize, observers=observers)
+        self._engine.check_open()
+        run = self._run(
+            Run,
+            fn,
+            iterables,
+            source_of(iterables, self._engine),
+            chunksize=chunksize,
+            buffersize=buffersize,
+            observers=observers_of(progress, fn),
+        )
         run.begin()
         deadline = None if timeout is None else monotonic() + timeout
         results = values(run, deadline)
@@ -222,17 +227,15 @@ class Executor(concurrent.futures.Executor):
         kind: type[RunT],
         fn: Callable[..., Any],
         iterables: tuple[Iterable[Any], ...],
+        source: Source,
         **options: Any,
     ) -> RunT:
-        self._engine.check_open()
-        lengths = [length for iterable in iterables if (length := _length(iterable)) is not None]
-        source = self._source(kind, iterables, options.get("buffersize"))
         return kind(
             self._engine,
             fn,
             source,
             star=len(iterables) != 1,
-            length=min(lengths) if lengths else None,
+            length=length_of(iterables),
             context_vars=self._context_vars,
             **options,
         )
@@ -266,18 +269,6 @@ class Executor(concurrent.futures.Executor):
             )
         self._engine.kill(number, method)
 
-    def _source(
-        self, kind: type[Run], iterables: tuple[Iterable[Any], ...], buffersize: int | None
-    ) -> Source:
-        if len(iterables) != 1:
-            return DirectInput(zip(*iterables, strict=False))
-        iterable, engine = iterables[0], self._engine
-        if type(iterable) is range and not engine.shares_memory:
-            return RangeInput(iterable)
-        if kind is Run or engine.runs_at_once or not can_block(iterable):
-            return DirectInput(iter(iterable))
-        return ReadInput(iter(iterable), buffersize)
-
     # --- beyond it -----------------------------------------------------------------------------------------
 
     def stream(
@@ -297,6 +288,11 @@ class Executor(concurrent.futures.Executor):
         on_error: Literal["yield", "raise"] = "yield",
         max_failures: int | None = None,
         buffersize: int | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: Callable[[T], Any] | None = None,
+        version: str | None = None,
+        retry_failed: bool = True,
+        trust: bool = False,
         progress: bool | Callable[[Progress], object] = False,
     ) -> Iterator[Outcome[T, R]]:
         """An Outcome for every item, exactly one, whatever happens to it.
@@ -326,10 +322,18 @@ class Executor(concurrent.futures.Executor):
         Default: bounded in items (32,768) and bytes (32 MiB).
         progress: True: show how far it is where that fits: on a terminal, in a notebook, or as lines of a log now and
         then; or a function that gets an `okazja.Progress` at most 5 times a second, in a thread of its own.
-        Raises TaskTypeError (a TypeError), BadInput (a ValueError) and UnsupportedParameter (a TypeError).
+        journal: a file that keeps every outcome as it comes. A second run with the same file runs only what is not in
+        it; of the rest it yields the outcomes that were kept, with ``worker`` -1. Default: none is kept.
+        key: what an item is called in the journal, as a function of the item; default: the item itself.
+        version: of the function; a journal that was made with another one is refused. Default: none.
+        retry_failed: whether items that failed, says the journal, run again (default), or come as RecordedFailure.
+        trust: whether to unpickle what the journal holds although another user may have pickled it; default: no.
+        Raises TaskTypeError (a TypeError), BadInput (a ValueError), UnsupportedParameter (a TypeError) and, of the
+        journal, JournalError.
         """
         check_task(fn)
-        _check_map(fn, (iterable,), None, buffersize)
+        check_map(fn, (iterable,), None, buffersize)
+        check_journal(journal, key=key, version=version, retry_failed=retry_failed, trust=trust)
         options = stream_options(item_timeout, deadline, retries, backoff, retry_on)
         check_end(on_error, max_failures)
         if item_timeout is not None and not self._engine.backend.capabilities.times_items:
@@ -337,15 +341,35 @@ class Executor(concurrent.futures.Executor):
                 f"item_timeout={item_timeout!r} means nothing to the backend {self.backend!r}, where items run in the "
                 f"calling thread: leave it out, or use 'threads' or 'processes'"
             )
-        run = self._run(
-            StreamRun,
+        self._engine.check_open()
+        observers = observers_of(progress, fn)
+        source, recorder = journaled(
+            lambda: read_ahead(iterable, self._engine, buffersize),
+            journal,
             fn,
-            (iterable,),
-            ordered=ordered,
-            options=options,
-            buffersize=buffersize,
-            observers=_observers(progress, fn),
+            length_of((iterable,)),
+            ahead=not self._engine.runs_at_once or not can_block(iterable),
+            key=key,
+            version=version,
+            retry_failed=retry_failed,
+            trust=trust,
         )
+        try:
+            run = self._run(
+                StreamRun,
+                fn,
+                (iterable,),
+                source,
+                ordered=ordered,
+                options=options,
+                buffersize=buffersize,
+                observers=observers,
+                recorder=recorder,
+            )
+        except BaseException:
+            if recorder is not None:
+                recorder.close(whole=False)
+            raise
         run.begin()
         results = outcomes(run, raising=on_error == "raise", max_failures=max_failures)
         run.handed_out(results)
@@ -364,183 +388,3 @@ class Executor(concurrent.futures.Executor):
     @property
     def _threads(self) -> set[threading.Thread]:
         return getattr(self._engine.backend, "threads", set())
-
-
-def _length(iterable: object) -> int | None:
-    """How many items there are, as far as the iterable says; a hint, by which chunks are sized."""
-    if not isinstance(iterable, Sized):
-        return None
-    try:
-        return len(iterable)
-    except Exception:
-        return None
-
-
-def _observers(progress: bool | Callable[[Progress], object], fn: Callable[..., Any]) -> tuple[Observer, ...]:
-    observer = progress_for(progress, name_of(fn))
-    return () if observer is None else (observer,)
-
-
-# --- checks, before any work starts ------------------------------------------------------------------------
-
-
-def _check_parameters(backend: str, honoured: frozenset[str], **given: Any) -> None:
-    for name, value in given.items():
-        if value not in (None, "", ()) and name not in honoured and value != []:
-            raise UnsupportedParameter(
-                f"{name}={value!r} means nothing to the backend {backend!r}: leave it out"
-            )
-
-
-def _check_workers(backend: str, max_workers: int | None) -> int:
-    if max_workers is None:
-        return default_workers(backend)
-    if isinstance(max_workers, bool) or not hasattr(max_workers, "__index__"):
-        raise UnsupportedParameter(f"max_workers must be a whole number, got {max_workers!r}")
-    workers = max_workers.__index__()
-    if workers <= 0:
-        raise BadInput(f"max_workers must be greater than 0, got {max_workers}")
-    if backend == "serial" and workers != 1:
-        raise BadInput(f"the backend 'serial' has one worker, got max_workers={max_workers}: leave it out")
-    return workers
-
-
-def _check_values(initializer: object, max_tasks_per_child: object, context: Sequence[object]) -> None:
-    if initializer is not None and not callable(initializer):
-        raise TaskTypeError(f"initializer must be a callable, got {initializer!r}")
-    if max_tasks_per_child is not None:
-        if not isinstance(max_tasks_per_child, int) or isinstance(max_tasks_per_child, bool):
-            raise TaskTypeError(f"max_tasks_per_child must be an integer, got {max_tasks_per_child!r}")
-        if max_tasks_per_child <= 0:
-            raise BadInput(f"max_tasks_per_child must be >= 1, got {max_tasks_per_child}")
-    for var in context:
-        if not isinstance(var, ContextVar):
-            raise TaskTypeError(f"context must hold ContextVars, got {var!r}")
-
-
-def _check_whole(name: str, value: object, least: int, what: str) -> None:
-    if value is None:
-        return
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise UnsupportedParameter(f"{name} must be a whole number of {what} or None, got {value!r}")
-    if value < least:
-        raise BadInput(f"{name} must be at least {least}, got {value}: raise it, or leave it out")
-
-
-def _start_method(mp_context: Any, max_tasks_per_child: int | None) -> Any:
-    """The multiprocessing context meant, None for okazja's own way."""
-    if mp_context is None:
-        return None
-    import multiprocessing
-
-    if isinstance(mp_context, str):
-        methods = multiprocessing.get_all_start_methods()
-        if mp_context not in methods:
-            raise BadInput(
-                f"there is no start method {mp_context!r} here: choose one of {', '.join(methods)}"
-            )
-        mp_context = multiprocessing.get_context(mp_context)
-    if not hasattr(mp_context, "get_start_method") or not hasattr(mp_context, "Process"):
-        raise TaskTypeError(
-            f"mp_context must be a multiprocessing context or a start method, got {mp_context!r}"
-        )
-    if max_tasks_per_child is not None and mp_context.get_start_method(allow_none=False) == "fork":
-        raise BadInput(
-            "max_tasks_per_child is incompatible with the 'fork' multiprocessing start method: leave mp_context out, "
-            "or use 'spawn' or 'forkserver'"
-        )
-    return mp_context
-
-
-def _check_map(
-    fn: Callable[..., Any],
-    iterables: tuple[Iterable[Any], ...],
-    chunksize: object,
-    buffersize: object,
-) -> None:
-    for name, value in (("chunksize", chunksize), ("buffersize", buffersize)):
-        if value is None:
-            continue
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise TaskTypeError(f"{name} must be an integer or None, got {value!r}")
-        if value < 1:
-            raise BadInput(f"{name} must be {'None or > 0' if name == 'buffersize' else '>= 1'}, got {value}")
-    for position, iterable in enumerate(iterables):
-        if not hasattr(iterable, "__iter__") and not hasattr(iterable, "__getitem__"):
-            raise TaskTypeError(
-                f"argument {position + 1} after the function must be iterable, got {iterable!r}"
-            )
-    if iterables:
-        check_arity(fn, len(iterables))
-
-
-# --- the one-liner ---------------------------------------------------------------------------------------------
-
-_warm_lock = threading.Lock()
-_warm: dict[tuple[Any, ...], Executor] = {}
-MOST_WARM = 2  # executors kept for the next call
-
-
-def map(  # noqa: A001  (the field's name for it)
-    fn: Callable[..., T],
-    *iterables: Iterable[Any],
-    backend: BackendName | str = "processes",
-    max_workers: int | None = None,
-    progress: bool | Callable[[Progress], object] = False,
-) -> list[T]:
-    """The list of ``fn``'s results for the items, computed with the given backend.
-
-    The executor is kept warm for the next call with the same backend and number of workers, as long as
-    environment, current directory and import path stay as they were; it ends with the interpreter.
-    progress: as for ``Executor.stream``.
-    Raises what ``Executor`` and ``Executor.map`` raise, and the first error of an item.
-    """
-    executor = _take_warm(backend, max_workers)
-    try:
-        results = list(executor.map(fn, *iterables, progress=progress))
-    except BaseException:
-        executor.shutdown(wait=False, cancel_futures=True)
-        raise
-    _keep_warm(backend, max_workers, executor)
-    return results
-
-
-def _surroundings(backend: str, max_workers: int | None) -> tuple[Any, ...]:
-    """What a warm executor must have in common with the call that would reuse it."""
-    try:
-        directory = os.getcwd()
-    except OSError:
-        directory = ""
-    return (backend, max_workers, os.getpid(), directory, tuple(sys.path), tuple(sorted(os.environ.items())))
-
-
-def _take_warm(backend: str, max_workers: int | None) -> Executor:
-    key = _surroundings(backend, max_workers)
-    with _warm_lock:
-        executor = _warm.pop(key, None)
-    if executor is not None and not executor._broken:
-        return executor
-    return Executor(backend, max_workers)
-
-
-def _keep_warm(backend: str, max_workers: int | None, executor: Executor) -> None:
-    """Keep an executor that nobody uses, and let go of one that was kept for longer."""
-    key = _surroundings(backend, max_workers)
-    with _warm_lock:
-        replaced = [_warm.pop(old) for old in list(_warm)[: max(0, len(_warm) + 1 - MOST_WARM)]]
-        previous = _warm.pop(key, None)
-        _warm[key] = executor
-    for old in [*replaced, previous]:
-        if old is not None:
-            old.shutdown(wait=False)
-
-
-def _after_fork_in_child() -> None:
-    """The executors are the parent's, and some thread may have held the lock."""
-    global _warm_lock
-    _warm_lock = threading.Lock()
-    _warm.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
