@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import threading
@@ -104,6 +105,7 @@ def test_a_generator_is_closed_in_the_thread_that_read_it(
     if end == "close":
         stream.close()  # type: ignore[attr-defined]
     del stream, source
+    gc.collect()  # on serial the traceback of the item that failed leads to the input
     assert closed.wait(PATIENCE)
     assert threads[0] is threads[1]
     assert (threads[0] is threading.current_thread()) is (backend == "serial")
