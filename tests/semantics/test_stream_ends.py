@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import pickle
 import threading
 import time
@@ -48,6 +49,9 @@ def test_at_the_deadline_every_item_drawn_has_an_outcome(
     open_executor: Open, backend: str, ordered: bool
 ) -> None:
     executor = open_executor(backend, 2)
+    assert (
+        len(list(executor.map(compute_for_ever_from_three, [0, 1, 2] * 100))) == 300
+    )  # workers have started
     began = time.monotonic()
     stream = executor.stream(
         compute_for_ever_from_three, itertools.count(), deadline=DEADLINE, ordered=ordered
@@ -221,25 +225,27 @@ def test_what_runs_is_ended_with_its_stream(
     assert {path.name for path in tmp_path.iterdir()} == {"1-begun", "1-ended"}
 
 
-def test_on_threads_what_blocks_in_c_is_waited_for_by_shutdown(
-    open_executor: Open, fifo: Callable[[str], str]
-) -> None:
+def test_on_threads_what_blocks_in_c_is_waited_for_by_shutdown(open_executor: Open) -> None:
     """It was not asked to be over by any time, so no thread is left behind."""
-    path = fifo("gate")
-    ended = threading.Event()
+    read, write = os.pipe()
+    begun = threading.Event()
 
     def task(number: int) -> None:
         if number:
-            with open(path):
-                ended.set()
+            begun.set()
+            os.read(read, 1)
 
     executor = open_executor("threads", 2)
     stream = executor.stream(task, range(2), ordered=True)
     next(stream)
+    assert begun.wait(30)
+    threads = set(executor._threads)
     del stream
-    with open(path, "w"):
-        executor.shutdown(wait=True)
-    assert not any(thread.is_alive() for thread in executor._threads)
+    os.write(write, b"x")
+    executor.shutdown(wait=True)
+    assert not any(thread.is_alive() for thread in threads)
+    os.close(read)
+    os.close(write)
 
 
 def test_what_others_run_is_unharmed(open_executor: Open) -> None:
