@@ -90,6 +90,11 @@ def streaming(executor: okazja.Executor) -> None:
     executor.stream(length, ["a"], retries=1.5)  # type: ignore[arg-type]
     executor.stream(length, ["a"], on_error="ignore")  # type: ignore[arg-type]
     executor.stream(length, ["a"], False)  # type: ignore[call-arg]
+    executor.stream(length, ["a"], deadline=60, backoff=0.5, retry_on=OSError, max_failures=3, buffersize=10)
+    executor.stream(length, ["a"], retry_on=(OSError, ValueError))
+    executor.stream(length, ["a"], retry_on=lambda error: isinstance(error, OSError))
+    executor.stream(length, ["a"], retry_on="OSError")  # type: ignore[arg-type]
+    executor.stream(length, ["a"], backoff=None)  # type: ignore[arg-type]
 
 
 async def awaiting(executor: okazja.Executor) -> None:

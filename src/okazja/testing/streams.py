@@ -9,6 +9,7 @@ from concurrent.futures import BrokenExecutor
 from functools import partial
 from tempfile import TemporaryDirectory
 
+from okazja.errors import TooManyFailures
 from okazja.testing import tasks
 from okazja.testing.check import Maker, Traits, caught, needs
 from okazja.testing.gate import Gate
@@ -162,6 +163,56 @@ def check_on_error(make: Maker) -> None:
         assert type(caught(next, outcomes)) is tasks.CustomError
         assert list(outcomes) == []
         assert executor.submit(tasks.square, 2).result() == 4
+
+
+@needs(_streams)
+def check_max_failures(make: Maker) -> None:
+    """One failure more than ``max_failures`` is the last outcome; then TooManyFailures is raised, with its cause."""
+    with make() as executor:
+        outcomes = executor.stream(tasks.fail_on_three, [3, 1, 3, 1], ordered=True, max_failures=1)
+        assert [next(outcomes).ok for _ in range(3)] == [False, True, False]
+        error = caught(next, outcomes)
+        assert type(error) is TooManyFailures
+        assert type(error.__cause__) is tasks.CustomError
+        assert list(outcomes) == []
+
+
+@needs(_streams)
+def check_backoff(make: Maker) -> None:
+    """With ``backoff`` an item that failed waits before it runs again, and holds up no other."""
+    with make() as executor:
+        began = time.perf_counter()
+        outcomes = list(executor.stream(tasks.fail_on_three, [3, 1, 2], retries=2, backoff=0.05))
+        assert time.perf_counter() - began >= 0.15
+    assert [outcome.index for outcome in outcomes][-1] == 0
+    assert [outcome.attempts for outcome in outcomes if not outcome.ok] == [3]
+
+
+@needs(_streams)
+def check_retry_on(make: Maker) -> None:
+    """Only errors that ``retry_on`` names, or says yes to, are tried again."""
+    choices = [
+        (OSError, 1),
+        ((OSError, tasks.CustomError), 2),
+        (lambda error: not isinstance(error, OSError), 2),
+    ]
+    with make() as executor:
+        for retry_on, attempts in choices:
+            (outcome,) = executor.stream(tasks.fail_on_three, [3], retries=1, retry_on=retry_on)
+            assert outcome.attempts == attempts
+
+
+@needs(_streams_at_once)
+def check_deadline(make: Maker) -> None:
+    """At the ``deadline`` what runs is ended; all that was drawn has an outcome, and then TimeoutError is raised."""
+    with TemporaryDirectory() as folder, make() as executor:
+        outcomes = []
+        stream = executor.stream(tasks.loop_on_three, ((folder, n) for n in (3, 3, 3, 3)), deadline=1.0)
+        error = caught(lambda: outcomes.extend(stream))
+        assert type(error) is TimeoutError
+        assert all(type(outcome.error) is TimeoutError for outcome in outcomes)
+        assert sorted(outcome.index for outcome in outcomes) == [*range(len(outcomes))]
+        assert executor.submit(tasks.square, 3).result() == 9
 
 
 @needs(_streams)
