@@ -21,7 +21,7 @@ _PAGE = 1_000  # rows that are read at once; no transaction lasts longer
 
 _PAGE_OF_ENTRIES = (
     "SELECT id, position, item, item_form, key, occurrence, failed, value, form, error_type, error, traceback,"
-    " attempts, seconds, finished FROM outcomes WHERE (position, id) > (?, ?) ORDER BY position, id LIMIT ?"
+    " attempts, seconds, finished FROM outcomes WHERE (position, id) > (?, ?) AND id <= ? ORDER BY position, id LIMIT ?"
 )
 
 
@@ -89,7 +89,8 @@ class Journal:
     only for a journal that you trust. Without it they are ``Pickled``.
 
     Raises JournalError where there is no such file, JournalDamaged where it is no journal. Iterating gives an ``Entry``
-    for each item, in order of position, from short reads: memory stays bounded, and no writer is held up.
+    for each item that is there when it begins, in order of position, from short reads: memory stays bounded, and no
+    writer is held up.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, unpickle: bool = False) -> None:
@@ -126,8 +127,9 @@ class Journal:
             db.close()
 
     def __iter__(self) -> Iterator[Entry]:
+        ((last,),) = self._select("SELECT coalesce(max(id), 0) FROM outcomes")  # or it might never catch up
         position, row = -1, 0
-        while rows := self._page(position, row):
+        while rows := self._page(position, row, last):
             for found in rows:
                 yield self._entry(*found)
             row, position = rows[-1][:2]
@@ -173,8 +175,8 @@ class Journal:
         with database.errors_of(self.path):
             return self._db.execute(sql, values).fetchall()
 
-    def _page(self, position: int, row: int) -> list[tuple[Any, ...]]:
-        return self._select(_PAGE_OF_ENTRIES, (position, row, _PAGE))
+    def _page(self, position: int, row: int, last: int) -> list[tuple[Any, ...]]:
+        return self._select(_PAGE_OF_ENTRIES, (position, row, last, _PAGE))
 
     def _entry(
         self,
