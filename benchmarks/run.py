@@ -28,6 +28,9 @@ EVERYTHING = "everything"
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
+    if options.figures:
+        page.write(ROOT / "docs", *read(options.figures))
+        return
     rows = chosen_rows(options.rows)
     peers = peers_of(rows, options.peer)
     machine = Machine.now(peers)
@@ -77,6 +80,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there, too")
     parser.add_argument(
+        "--figures",
+        type=Path,
+        action="append",
+        metavar="FILE",
+        help="measure nothing: --write what --json has written; may be repeated, one row after the other",
+    )
+    parser.add_argument(
         "--write", action="store_true", help="write tables and chart into docs/performance.md, too"
     )
     options = parser.parse_args(arguments)
@@ -87,9 +97,23 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"--rounds must be at least 1, got {options.rounds}")
     if options.scale <= 0:
         parser.error(f"--scale must be greater than 0, got {options.scale}")
+    if options.figures and not options.write:
+        parser.error("--figures goes with --write")
     if options.write and not page.can_draw():
         parser.error("--write draws with matplotlib, which is not installed: pip install matplotlib")
     return options
+
+
+def read(files: Sequence[Path]) -> tuple[Machine, list[Table]]:
+    """The figures of earlier runs on one machine, in the order of the rows; of a row the last."""
+    results = [json.loads(file.read_text("utf-8")) for file in files]
+    known = {row.name: row for row in ROWS}
+    tables = {row["row"]: Table.from_json(row, known) for result in results for row in result["rows"]}
+    machines = [result["machine"] for result in results]
+    versions = {name: number for machine in machines for name, number in machine["versions"].items()}
+    load = max(machine["load"] for machine in machines)
+    machine = Machine(**(machines[-1] | {"versions": versions, "load": load}))
+    return machine, [tables[name] for name in known if name in tables]
 
 
 def chosen_rows(names: Sequence[str]) -> list[Row]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -146,6 +146,17 @@ class Table:
                 for cell in self.cells
             ],
         }
+
+    @classmethod
+    def from_json(cls, figures: dict[str, Any], rows: Mapping[str, Row]) -> Table:
+        """What `as_json` gave. Raises KeyError for a row or a point that is no longer measured."""
+        row = rows[figures["row"]]
+        points = {point.name: point for point in row.points}
+        cells = [
+            Cell(row, points[cell["point"]], cell["peer"], cell["size"], cell["figures"], cell["failures"])
+            for cell in figures["cells"]
+        ]
+        return cls(row, tuple(cells))
 
 
 def size_of(row: Row, point: Point, peer: str, scale: float) -> int:

@@ -142,3 +142,12 @@ def test_one_row_from_the_command_line(tmp_path: Path) -> None:
     [row] = json.loads(file.read_text("utf-8"))["rows"]
     assert {cell["peer"]: cell["failures"] for cell in row["cells"]} == {"okazja": [], "Pool": []}
     assert all(cell["median"] > 0 for cell in row["cells"])
+
+
+def test_a_table_is_read_back_as_it_was_written() -> None:
+    written = table()
+    fill(written, "okazja", "some", 1.0, 2.0, 3.0)
+    fill(written, "Pool", "some", None, 4.0).failures.append("no figure after 9 s")
+    read = Table.from_json(json.loads(json.dumps(written.as_json())), {ROW.name: ROW})
+    assert read.as_json() == written.as_json()
+    assert list(read.lines()) == list(written.lines())
