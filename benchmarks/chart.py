@@ -73,7 +73,7 @@ def height(table: Table) -> float:
 def panel(axes: Any, table: Table) -> None:
     row = table.row
     axes.set_facecolor(CARD)
-    axes.set_title(f"{row.name}: {folded(row.title)}", loc="left", fontsize=9.5, fontweight="bold")
+    axes.set_title(folded(f"{row.name}: {row.title}"), loc="left", fontsize=9.5, fontweight="bold")
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     axes.tick_params(length=0)
