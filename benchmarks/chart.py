@@ -144,7 +144,7 @@ def colour(peer: str) -> str:
     return LIMIT if peer.startswith("bare") else OTHERS
 
 
-def folded(text: str, width: int = 54) -> str:
+def folded(text: str, width: int = 50) -> str:
     from textwrap import fill
 
     return fill(text, width)
