@@ -89,6 +89,31 @@ def test_what_swallows_the_interrupt_is_killed_at_the_deadline(open_executor: Op
     assert (other.result(30), executor.submit(abs, -3).result(30)) == (1, 3)
 
 
+def stubborn_at_the_end(number: int) -> int:
+    while number == 2999:
+        try:
+            time.sleep(1000)
+        except BaseException:
+            pass
+    time.sleep(0.0001)
+    if number == 2990:
+        raise TimeoutError("its own")
+    return number
+
+
+def test_only_what_the_deadline_ended_in_a_chunk_is_no_failure(open_executor: Open) -> None:
+    stream = open_executor("processes", 2).stream(
+        stubborn_at_the_end, range(3000), deadline=2 * DEADLINE, max_failures=1
+    )
+    outcomes, _ = taken_until_timeout(stream)
+    assert "its own" in [str(outcome.error) for outcome in outcomes]
+    assert (
+        {2999}
+        <= {outcome.index for outcome in outcomes if not outcome.ok and outcome.attempts}
+        <= {2990, 2999}
+    )
+
+
 def test_a_stream_that_is_done_in_time_says_nothing(open_executor: Open, backend: str) -> None:
     outcomes = list(open_executor(backend).stream(abs, range(100), deadline=1000, ordered=True))
     assert [outcome.value for outcome in outcomes] == list(range(100))

@@ -186,6 +186,7 @@ class Call:
         call.context = self.context
         call.limit = self.limit
         call.stoppable = self.stoppable
+        call.stop = self.stop
         return call
 
 

@@ -6,6 +6,7 @@ from concurrent.futures import CancelledError
 from typing import Any, Protocol
 
 from okazja._core.messages import Call, Reply
+from okazja._core.weight import weight
 from okazja._transport import codec
 
 __all__ = ["Chunk"]
@@ -58,6 +59,7 @@ class Chunk:
         lo, hi = call.lo, call.hi
         if form == codec.VALUE:
             self.values = [body]
+            self.bytes += weight(body)
         elif form == codec.RAISED:
             self.errors[0] = body
         elif form == codec.ERROR:

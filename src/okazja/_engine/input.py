@@ -18,11 +18,13 @@ from types import GeneratorType
 from typing import Any, Protocol
 
 from okazja._backends.thread_limits import may_be_daemon
+from okazja._core.weight import weight
 from okazja._engine.source import Batch
 
 __all__ = ["DirectInput", "NoInput", "RangeInput", "ReadInput", "can_block", "in_reader", "news_for"]
 
 LOOK_AHEAD = 512  # items that are read before anybody asks for them
+MOST_BYTES = 1 << 25  # that these may take, as they are estimated
 
 _numbers = count(1)
 
@@ -130,6 +132,8 @@ class ReadInput:
         # Re-entrant, because the stream may be finalized, and so closed, anywhere.
         self._changed = threading.Condition(threading.RLock())
         self._items: deque[Any] = deque()
+        self._weights: deque[int] = deque()  # bytes, one for each of these
+        self._bytes = 0  # of all of them
         self._error: BaseException | None = None
         self._read_all = False
         self._starved = False  # somebody has found nothing
@@ -145,7 +149,8 @@ class ReadInput:
         items = self._items
         with self._changed:
             taken = [items.popleft() for _ in range(min(most, len(items)))]
-            if len(items) <= self._most // 2:
+            self._bytes -= sum([self._weights.popleft() for _ in taken])
+            if self._is_low():
                 self._changed.notify()
             if not taken and not self._read_all:
                 self._starved = True
@@ -163,6 +168,8 @@ class ReadInput:
         with self._changed:
             self._closed = self.ended = True
             self._items.clear()
+            self._weights.clear()
+            self._bytes = 0
             self._error = None
             if not self._started:
                 self._iterator = None
@@ -199,24 +206,31 @@ class ReadInput:
         items, changed = self._items, self._changed
         try:
             for item in iterator:
+                bytes_ = weight(item)
                 with changed:
                     if self._closed:
                         return
                     items.append(item)
+                    self._weights.append(bytes_)
+                    self._bytes += bytes_
                     starved, self._starved = self._starved, False
                 del item
                 if starved:
                     self.on_news()
-                if len(items) >= self._most and not self._room():
+                if (len(items) >= self._most or self._bytes >= MOST_BYTES) and not self._room():
                     return
         finally:
             if type(iterator) is GeneratorType:
                 iterator.close()
 
+    def _is_low(self) -> bool:
+        """Whether so little is left that more is to be read."""
+        return len(self._items) <= self._most // 2 and self._bytes <= MOST_BYTES // 2
+
     def _room(self) -> bool:
         """Wait until more may be read; False if nothing may."""
         with self._changed:
-            while len(self._items) > self._most // 2 and not self._closed:
+            while not self._is_low() and not self._closed:
                 self._changed.wait()
             return not self._closed
 

@@ -20,6 +20,7 @@ from typing import Any
 from okazja._core.chunking import Pace, chunk_size
 from okazja._core.messages import Call, Function, Timing
 from okazja._core.observer import Observer
+from okazja._core.weight import weight
 from okazja._engine.chunk import Chunk
 from okazja._engine.context import context_values
 from okazja._engine.engine import Engine
@@ -34,7 +35,7 @@ from okazja.errors import ExecutorShutdown
 __all__ = ["Run"]
 
 MOST_ITEMS = 1 << 15  # drawn and not yet handed to the caller
-MOST_BYTES = 1 << 25  # of arguments and results of the same, as they travel
+MOST_BYTES = 1 << 25  # of arguments and results of the same, as they travel or as they are estimated
 PER_WORKER = 4  # chunks that may be on their way for each worker; more input is drawn at half of it
 
 
@@ -184,7 +185,10 @@ class Run:
         """Have items run that were drawn."""
         items = batch.items
         chunk = self._chunk(base, batch)
+        if self._engine.shares_memory:
+            chunk.bytes = chunk.sent = weight(items[0])
         with self._changed:
+            self._held_bytes += chunk.sent
             self._pending += 1
             self._held_items += len(items)
             if self._ordered:

@@ -122,13 +122,15 @@ class StreamChunk(Chunk):
         seconds = reply[3]
         if len(reply) > 6 and len(reply[6]) == hi - lo:
             self.times[lo:hi] = reply[6]
+            interrupted: Sequence[int] = [*reply[7]]
             for position, text in reply[7].items():
                 self.errors[position] = _interrupted(call, text)
                 seconds -= reply[6][position - lo] / 1e9  # says nothing about the others
         else:
             self.times[lo:hi] = [int(seconds / (hi - lo) * 1e9)] * (hi - lo)
+            interrupted = [p for p in range(lo, hi) if isinstance(self.errors.get(p), TimeoutError)]
         if call.stop is not None:
-            self.cut.update(p for p in range(lo, hi) if isinstance(self.errors.get(p), TimeoutError))
+            self.cut.update(interrupted)
         self._came(call, max(seconds, 0.0))
 
     def _fail(self, call: Call, error: BaseException, item: int | None = None) -> None:
