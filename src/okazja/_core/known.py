@@ -14,3 +14,4 @@ class Known(NamedTuple):
     error: BaseException | None
     attempts: int  # how often it began in the run that recorded it
     seconds: float  # that its last attempt took
+    size: int = 0  # bytes that the value takes on disk, about

@@ -67,6 +67,7 @@ class StreamChunk(Chunk):
     def remember(self, known: Sequence[Known]) -> None:
         """Take the outcomes of an earlier run: nothing is left to be done."""
         self.values = [outcome.value for outcome in known]
+        self.bytes = sum(outcome.size for outcome in known)
         for position, outcome in enumerate(known):
             self.times[position] = int(outcome.seconds * 1e9)
             if outcome.error is not None:

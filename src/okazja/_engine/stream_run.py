@@ -109,6 +109,7 @@ class StreamRun(Run):
         self._reports.known(chunk.size - failed, failed)
         with self._changed:
             self._held_items += chunk.size
+            self._held_bytes += chunk.bytes
             self._settled += chunk.size
             self._chunks.append(chunk)
 

@@ -24,9 +24,13 @@ __all__ = ["BLOCK", "Found", "Lookup", "Named"]
 
 BLOCK = 512  # items that are looked up at once, at most
 _FIRST = 16  # in the first look-up, when nobody knows yet how large values are
-_BYTES = 1 << 20  # of values that one look-up may bring, before the next takes fewer items
+_BYTES = 1 << 20  # of values, after which a look-up ends; the next takes fewer items
+_SMALL = 1 << 12  # characters or bytes of a value that is fetched with the rest of its row
 
-_COLUMNS = "id, position, failed, value, form, mac, error_type, error, traceback, attempts, seconds"
+_COLUMNS = (
+    f"id, position, failed, CASE WHEN length(value) <= {_SMALL} THEN value END, length(value), form, mac, error_type,"
+    " error, traceback, attempts, seconds"
+)
 
 
 class Named(NamedTuple):
@@ -53,7 +57,8 @@ class _Row(NamedTuple):
     id: int
     position: int
     failed: int
-    value: Any
+    value: Any  # None where it is large
+    size: int | None  # of the value, None where there is none
     form: int
     mac: Any
     error_type: str
@@ -82,7 +87,8 @@ class Lookup:
     def find(self, base: int, items: list[Any], name_of: Callable[[Any], Any] | None) -> Found:
         """Keys and known outcomes of consecutive items, the first of which has position ``base``.
 
-        Raises what naming the first item raises; where a later one can't be named, the answer ends before it.
+        Raises what naming the first item raises; where a later one can't be named, the answer ends before it. It also
+        ends where the values found come to more than ``_BYTES``.
         """
         if name_of is None and self._all_new(items):
             self.visits.take_off(items)
@@ -120,6 +126,8 @@ class Lookup:
         found = Found([], [], [], 0)
         size = 0
         for position, (name, key) in enumerate(zip(names, keys, strict=True), base):
+            if size > _BYTES:
+                break
             first = rows.get(key)
             repeats = key in flying or (first is not None and visits.is_met(first.id))
             occurrence = visits.next_of(key, flying, self._id_of) if repeats else 0
@@ -133,7 +141,7 @@ class Lookup:
                 visits.mark(row.id)
                 if not row.failed or not self._retry_failed:
                     known = self._known(key, occurrence, row)
-                    size += len(row.value) if isinstance(row.value, str | bytes) else 0
+                    size += known.size
                     found.visited += 1
                     if row.position != position:
                         found.moved.append((position, row.id))
@@ -188,6 +196,9 @@ class Lookup:
         if row.failed:
             error = RecordedFailure(row.error_type, row.error, row.traceback)
             return Known(None, error, row.attempts, row.seconds)
+        if row.value is None and row.size is not None:
+            ((value,),) = self._select("value", "id = ?", (row.id,))
+            row = row._replace(value=value)
         try:
             value = decode(row.value, row.form)
         except ValueError as error:
@@ -196,7 +207,8 @@ class Lookup:
             ) from error
         if row.form == PICKLE:
             value = self._unpickled(key, occurrence, row)
-        return Known(value, None, row.attempts, row.seconds)
+        size = row.size if isinstance(row.value, str | bytes) else 0
+        return Known(value, None, row.attempts, row.seconds, size or 0)
 
     def _unpickled(self, key: Key, occurrence: int, row: _Row) -> Any:
         if not self._trust and not self._opened.signer.verify(key, occurrence, row.value, row.mac):

@@ -74,8 +74,8 @@ class Recorder:
     def look_up(self, base: int, items: list[Any]) -> tuple[list[Any], list[Known | None]]:
         """The keys of consecutive items, which begin with the item ``base`` of the input, and what is known of each.
 
-        Where an item can't be named, the answer ends before it, and the first one raises BadInput. Raises
-        JournalUntrusted, JournalDamaged or NotRebuilt for outcomes that can't be read. By one thread at a time.
+        Where an item can't be named, the answer ends before it, and the first one raises BadInput; it ends early
+        where the known values are large, too, so ask again for the rest. Raises JournalUntrusted, JournalDamaged or NotRebuilt for outcomes that can't be read. By one thread at a time.
         """
         keys: list[Any] = []
         known: list[Known | None] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from itertools import groupby
+from typing import Any
 
 from okazja._engine.source import Batch, Source
 from okazja.journal.recorder import Recorder
@@ -25,13 +26,13 @@ class Resuming:
         self._recorder = recorder
         self._base = 0  # position of the next item to be looked up
         self._ready: deque[Batch] = deque()
-        self._error: BaseException | None = None  # to be raised after what is ready
+        self._rest: list[Any] = []  # drawn and not looked up: what is known of those before it is large
         self._stopped = False
 
     @property
     def ended(self) -> bool:
         """Whether nothing more will come."""
-        return not self._ready and self._error is None and (self._stopped or self._source.ended)
+        return not self._ready and (self._stopped or (not self._rest and self._source.ended))
 
     @property
     def on_news(self) -> Callable[[], None]:
@@ -44,10 +45,8 @@ class Resuming:
 
     def take(self, most: int) -> Batch:
         """Up to ``most`` items to be run, or any number of known ones. Raises what the input and the journal raise."""
-        if not self._ready:
-            self._raise_error()
-            if not self._stopped:
-                self._look_up(most)
+        if not self._ready and not self._stopped:
+            self._look_up(most)
         if not self._ready:
             return Batch([])
         batch = self._ready[0]
@@ -61,31 +60,24 @@ class Resuming:
         """No more will be taken."""
         self._source.close()
 
-    def _raise_error(self) -> None:
-        if self._error is not None:
-            error, self._error = self._error, None
-            try:
-                raise error
-            finally:
-                del error  # would be a cycle with its own traceback
-
     def _look_up(self, most: int) -> None:
+        """Have what is ready: one look-up's answer, which is bounded in items and in the bytes of known values."""
         block = self._recorder.block
-        items = list(self._source.take(block if self._ahead else min(max(most, 1), block)).items)
-        while items:
-            try:
-                keys, known = self._recorder.look_up(self._base, items)
-            except BaseException as error:
-                self._stopped = True
-                if not self._ready:
-                    raise
-                self._error = error  # those before it come first
-                return
-            start = 0
-            for is_known, group in groupby(outcome is not None for outcome in known):
-                stop = start + len(list(group))
-                outcomes = [outcome for outcome in known[start:stop] if outcome] if is_known else None
-                self._ready.append(Batch(items[start:stop], keys[start:stop], outcomes))
-                start = stop
-            self._base += len(keys)
-            items = items[len(keys) :]
+        items = self._rest or list(
+            self._source.take(block if self._ahead else min(max(most, 1), block)).items
+        )
+        if not items:
+            return
+        try:
+            keys, known = self._recorder.look_up(self._base, items[:block])
+        except BaseException:
+            self._stopped = True
+            raise
+        start = 0
+        for is_known, group in groupby(outcome is not None for outcome in known):
+            stop = start + len(list(group))
+            outcomes = [outcome for outcome in known[start:stop] if outcome] if is_known else None
+            self._ready.append(Batch(items[start:stop], keys[start:stop], outcomes))
+            start = stop
+        self._base += len(keys)
+        self._rest = items[len(keys) :]
