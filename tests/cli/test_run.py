@@ -137,7 +137,10 @@ def test_results_go_to_a_jsonl_file(mine: str, folder: Path) -> None:
         (["math:factorial", "--over", "1..5..0"], "the step of '1..5..0' is 0"),
         (["math:factorial", "--over", "1..5", "--workers", "0"], "0 is not in the range"),
         (["math:factorial", "--over", "1..5", "--backend", "thread"], "'thread' is not one of"),
-        (["math:factorial", "--over", "1..5", "--out", "x.xls"], "its name must end in .csv, .jsonl or .parquet"),
+        (
+            ["math:factorial", "--over", "1..5", "--out", "x.xls"],
+            "its name must end in .csv, .jsonl or .parquet",
+        ),
         (["math:factorial", "--over", "1..5", "--out", "nowhere/x.csv"], "there is no folder 'nowhere'"),
         (["math:factorail", "--over", "1..5"], "math has no 'factorail'; it has factorial"),
         (["math:pi", "--over", "1..5"], "math:pi is no function"),

@@ -128,7 +128,8 @@ class StreamChunk(Chunk):
         else:
             self.times[lo:hi] = [int(seconds / (hi - lo) * 1e9)] * (hi - lo)
         if call.stop is not None:
-            self.cut.update(p for p in range(lo, hi) if isinstance(self.errors.get(p), TimeoutError))
+            ended = TimeoutError | KeyboardInterrupt
+            self.cut.update(p for p in range(lo, hi) if isinstance(self.errors.get(p), ended))
         self._came(call, max(seconds, 0.0))
 
     def _fail(self, call: Call, error: BaseException, item: int | None = None) -> None:

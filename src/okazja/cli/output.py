@@ -67,7 +67,7 @@ class FileOutput:
         if not path.parent.is_dir():
             raise BadInput(f"can't write {str(path)!r}: there is no folder {str(path.parent)!r}")
         self._file: BinaryIO
-        self._rows: Rows
+        self._rows: Rows | None = None
 
     def __enter__(self) -> Self:
         try:
@@ -86,13 +86,13 @@ class FileOutput:
     def write(self, *row: Any) -> None:
         """One row, a value for each column."""
         try:
-            self._rows.add(row)
+            self._opened().add(row)
         except OSError as error:
             raise self._unwritten(error) from error
 
     def write_many(self, *columns: Iterable[Any]) -> None:
         """Many rows at once, as columns."""
-        add = self._rows.add
+        add = self._opened().add
         try:
             for row in zip(*columns, strict=True):
                 add(row)
@@ -106,7 +106,7 @@ class FileOutput:
             self._give_up()
             return
         try:
-            self._rows.end()
+            self._opened().end()
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
@@ -117,13 +117,17 @@ class FileOutput:
         finally:
             self._give_up()
 
+    def _opened(self) -> Rows:
+        assert self._rows is not None
+        return self._rows
+
     def _give_up(self) -> None:
         """Leave nothing of it, or what is in place already."""
         try:
+            if self._rows is not None:
+                self._rows.drop()
             self._file.close()
-        except (
-            OSError
-        ):  # what could not be written can't be written now; the error that matters is on its way
+        except OSError:  # the error that matters is on its way
             pass
         self._part.unlink(missing_ok=True)
 

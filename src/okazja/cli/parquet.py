@@ -55,7 +55,16 @@ class ParquetRows:
         """See Rows."""
         if self._rows or self._writer is None:
             self._write()
-        self._writer.close()
+        self.drop()
+
+    def drop(self) -> None:
+        """See Rows."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            try:
+                writer.close()
+            finally:
+                writer.is_open = False  # else it tries once more when it is forgotten
 
     def _write(self) -> None:
         import pyarrow as pa

@@ -20,6 +20,9 @@ class Rows(Protocol):
     def end(self) -> None:
         """That was all."""
 
+    def drop(self) -> None:
+        """What was written is of no use. Nothing, or `end` that failed, may have come before."""
+
 
 class _TextRows:
     def __init__(self, file: BinaryIO) -> None:
@@ -29,6 +32,9 @@ class _TextRows:
     def end(self) -> None:
         """See Rows."""
         self._text.detach()
+
+    def drop(self) -> None:
+        """See Rows."""
 
 
 class CsvRows(_TextRows):

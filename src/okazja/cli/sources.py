@@ -99,7 +99,7 @@ def _rows(file: BinaryIO, name: str) -> Iterator[dict[str, str]]:
                 raise _bad(name, reader.line_num, f"has not {len(columns)} columns, as the first line has")
             yield row
     except csv.Error as error:
-        raise _bad(name, reader.line_num, f"is no CSV ({error})") from error
+        raise _bad(name, reader.reader.line_num, f"is no CSV ({error})") from error
 
 
 def _with_ends(file: BinaryIO, name: str) -> Iterator[str]:
