@@ -6,7 +6,9 @@ import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import count
 from multiprocessing.connection import Connection
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import okazja
@@ -30,15 +32,24 @@ def multiprocessing_pool(lazy: bool) -> Open:
     return open_pool
 
 
-@contextmanager
-def stream(workers: int) -> Iterator[Pool]:
-    """The ``stream`` of okazja where others have ``map``: an outcome for every item, as they come."""
-    with okazja.Executor("processes", workers) as pool:
+def stream(journaled: bool) -> Open:
+    """The ``stream`` of okazja where others have ``map``: an outcome for every item, as they come.
 
-        def values(fn: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-            return (outcome.value for outcome in pool.stream(fn, items))
+    journaled: each is on disk, in a file of its own for every map, before the last has come.
+    """
 
-        yield Pool(no_submit, values)
+    @contextmanager
+    def open_stream(workers: int) -> Iterator[Pool]:
+        with TemporaryDirectory() as folder, okazja.Executor("processes", workers) as pool:
+            numbers = count()
+
+            def values(fn: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+                path = f"{folder}/{next(numbers)}.db" if journaled else None
+                return (outcome.value for outcome in pool.stream(fn, items, journal=path))
+
+            yield Pool(no_submit, values)
+
+    return open_stream
 
 
 @contextmanager
@@ -89,7 +100,8 @@ def answer(calls: Connection, send_replies: Connection) -> None:
 OKAZJA = (
     Peer("okazja", executor(lambda workers: okazja.Executor("processes", workers))),
     Peer("okazja, fork", executor(lambda workers: okazja.Executor("processes", workers, mp_context="fork"))),
-    Peer("okazja, stream", stream),
+    Peer("okazja, stream", stream(journaled=False)),
+    Peer("okazja, stream, journal", stream(journaled=True)),
     Peer("okazja, threads", executor(lambda workers: okazja.Executor("threads", workers))),
 )
 

@@ -11,7 +11,7 @@ workers.py    many workers, and idle ones
 from __future__ import annotations
 
 from benchmarks.rows.calls import FAN_OUT, FIRST_RESULT, ROUND_TRIP, SUBMIT, THREADS
-from benchmarks.rows.maps import GROWTH_ITEMS, MAP_SIEVE, MAP_TINY, READY_JOB, STREAM_TINY
+from benchmarks.rows.maps import GROWTH_ITEMS, MAP_SIEVE, MAP_TINY, READY_JOB, STREAM_JOURNAL, STREAM_TINY
 from benchmarks.rows.memory import MAP_MEMORY
 from benchmarks.rows.payloads import MAP_ARRAYS, MAP_PAYLOADS
 from benchmarks.rows.row import Point, Row
@@ -30,6 +30,7 @@ ROWS = (
     FIRST_RESULT,
     MAP_PAYLOADS,
     STREAM_TINY,
+    STREAM_JOURNAL,
     FAN_OUT,
     GROWTH_ITEMS,
     GROWTH_WORKERS,

@@ -11,7 +11,7 @@ from benchmarks.rows.row import CLUSTERS, PROCESS_POOLS, Point, Row
 from benchmarks.tasks import tiny
 from okazja.jobs.sieve import count_primes
 
-__all__ = ["GROWTH_ITEMS", "MAP_SIEVE", "MAP_TINY", "READY_JOB", "STREAM_TINY"]
+__all__ = ["GROWTH_ITEMS", "MAP_SIEVE", "MAP_TINY", "READY_JOB", "STREAM_JOURNAL", "STREAM_TINY"]
 
 ONE_BY_ONE = frozenset(
     {"ProcessPoolExecutor", "Pool.imap"}
@@ -98,6 +98,24 @@ READY_JOB = Row(
     rounds=1,
     patience=3600,
     on_request=True,
+)
+
+STREAM_JOURNAL = Row(
+    "stream-journal",
+    "stream of a tiny function, with and without a journal",
+    "µs an item",
+    "less",
+    (
+        Point("10⁵", 100_000, map_tiny),
+        Point("10⁶", 1_000_000, map_tiny),
+    ),
+    ("okazja, stream, journal", "okazja, stream", "okazja"),
+    "the journal adds at most 10 µs",
+    lambda median: all(
+        median("okazja, stream, journal", point) - median("okazja, stream", point) <= 10
+        for point in ("10⁵", "10⁶")
+    ),
+    rounds=3,
 )
 
 GROWTH_ITEMS = Row(

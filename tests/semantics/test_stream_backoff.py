@@ -94,7 +94,7 @@ def test_shutdown_sees_them_through(open_executor: Open, backend: str) -> None:
 
 @pytest.mark.parametrize("backend", ["threads", "processes"])
 def test_shutdown_that_cancels_does_not_wait_for_them(open_executor: Open, backend: str) -> None:
-    executor = open_executor(backend)
+    executor = open_executor(backend, 1)  # so item 0 has failed before item 1 begins
     stream = executor.stream(partial(fail_at, {0}), range(2), retries=2, backoff=1000)
     assert next(stream).index == 1
     executor.shutdown(wait=True, cancel_futures=True)
@@ -103,7 +103,7 @@ def test_shutdown_that_cancels_does_not_wait_for_them(open_executor: Open, backe
 
 
 def test_workers_that_were_killed_bring_back_nothing(open_executor: Open) -> None:
-    executor = open_executor("processes")
+    executor = open_executor("processes", 1)  # as above
     stream = executor.stream(partial(fail_at, {0}), range(2), retries=2, backoff=1000)
     assert next(stream).index == 1
     executor.kill_workers()

@@ -206,9 +206,8 @@ def test_what_runs_is_ended_with_its_stream(
         yield 0
 
     executor = open_executor(backend, 2)
-    options: dict[str, Any] = {"raise": {"on_error": "raise"}, "max_failures": {"max_failures": 0}}.get(
-        way, {}
-    )
+    ways: dict[str, dict[str, Any]] = {"raise": {"on_error": "raise"}, "max_failures": {"max_failures": 0}}
+    options = ways.get(way, {})
     stream = executor.stream(task, items(), **options)
     if way == "raise":
         with pytest.raises(ValueError, match="the first"):
@@ -291,9 +290,12 @@ def test_what_others_run_is_unharmed(open_executor: Open) -> None:
 def test_bad_values(
     open_executor: Open, backend: str, options: dict[str, Any], error: type[Exception], message: str
 ) -> None:
+    drawn: list[int] = []
+
     def source() -> Iterator[int]:
-        pytest.fail("something was drawn")
+        drawn.append(1)
         yield 1
 
     with pytest.raises(error, match=message):
         open_executor(backend).stream(abs, source(), **options)
+    assert not drawn

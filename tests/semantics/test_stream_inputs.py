@@ -49,7 +49,7 @@ def test_what_can_not_block_is_drawn_by_the_caller(open_executor: Open, backend:
         {0: -1, 1: -2}.values(),
         iter([-1, -2]),
     ):
-        assert sorted(o.value for o in executor.stream(abs, items) if o.value) == [1, 2]  # type: ignore[var-annotated]
+        assert sorted(o.value for o in executor.stream(abs, items) if o.value) == [1, 2]
         assert not readers()
 
 
@@ -182,5 +182,5 @@ def test_a_sized_input_that_may_block_is_seen_through_by_shutdown(open_executor:
             return -number
 
     with Executor(backend) as executor:
-        stream = executor.stream(abs, Pages(), ordered=True)  # type: ignore[arg-type]
+        stream = executor.stream(abs, Pages(), ordered=True)  # type: ignore[arg-type, var-annotated]
     assert [outcome.value for outcome in stream] == list(range(2_000))

@@ -1,10 +1,11 @@
 """The engine behind every Executor, its futures, and its passes over inputs."""
 
+from okazja._engine.context import context_values
 from okazja._engine.engine import Engine
 from okazja._engine.future import Future
 from okazja._engine.input import DirectInput, RangeInput, ReadInput, can_block
 from okazja._engine.lifetime import live_engines
-from okazja._engine.run import Run, context_values
+from okazja._engine.run import Run
 from okazja._engine.stream_run import StreamOptions, StreamRun
 
 __all__ = [

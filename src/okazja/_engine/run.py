@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextvars import copy_context
 from time import monotonic
@@ -21,6 +21,7 @@ from okazja._core.chunking import Pace, chunk_size
 from okazja._core.messages import Call, Function, Timing
 from okazja._core.observer import Observer
 from okazja._engine.chunk import Chunk
+from okazja._engine.context import context_values
 from okazja._engine.engine import Engine
 from okazja._engine.future import report_lost
 from okazja._engine.input import NoInput, in_reader, news_for
@@ -30,7 +31,7 @@ from okazja._transport import codec, pickling
 from okazja._worker.task import name_of
 from okazja.errors import ExecutorShutdown
 
-__all__ = ["Run", "context_values"]
+__all__ = ["Run"]
 
 MOST_ITEMS = 1 << 15  # drawn and not yet handed to the caller
 MOST_BYTES = 1 << 25  # of arguments and results of the same, as they travel
@@ -278,7 +279,10 @@ class Run:
                         if self._has_to_wait():
                             self._wait(deadline)
                         continue
-                self.top_up()
+                if (
+                    not self._engine.runs_at_once
+                ):  # there the caller would wait for the next before it has this one
+                    self.top_up()
                 yield chunk
                 del chunk
             if self._input_error is not None:
@@ -454,10 +458,3 @@ class Run:
     def _is_whole(self) -> bool:
         """Whether the input came to its end and all of it has outcomes."""
         return self._drawn_all and not self._pending
-
-
-def context_values(context_vars: Iterable[Any]) -> list[tuple[Any, Any]]:
-    """The variables that have a value here, with it."""
-    missing = object()
-    pairs = [(var, var.get(missing)) for var in context_vars]
-    return [(var, value) for var, value in pairs if value is not missing]

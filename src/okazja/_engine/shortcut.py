@@ -16,7 +16,7 @@ from okazja._core.messages import Call, Port, Reply
 from okazja._engine.future import Future
 
 if TYPE_CHECKING:
-    from okazja._engine.engine import Engine
+    from okazja._engine.traffic import Traffic
 
 __all__ = ["Shortcut"]
 
@@ -26,7 +26,7 @@ SHORT = 1e-4  # seconds; longer calls are worth a sleep
 class Shortcut:
     """One engine's."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Traffic) -> None:
         self._engine = weakref.ref(
             engine
         )  # no cycle: an engine goes with its last user, and its descriptors with it
@@ -56,7 +56,7 @@ class Shortcut:
             raise
 
     def _take(
-        self, engine: Engine, port: Port, replies: Sequence[Reply], taken: list[tuple[Call, Reply]]
+        self, engine: Traffic, port: Port, replies: Sequence[Reply], taken: list[tuple[Call, Reply]]
     ) -> bool:
         """Note the replies, all of them or none.
 
@@ -75,7 +75,7 @@ class Shortcut:
             engine.scheduler.replied(port.slot, replies)
         return True
 
-    def repair(self, engine: Engine) -> list[tuple[Call, Reply]]:
+    def repair(self, engine: Traffic) -> list[tuple[Call, Reply]]:
         """What threads left undone that an exception has broken; called with the engine's lock held."""
         undone = []
         while self._broken:
@@ -92,7 +92,7 @@ class Shortcut:
         return bool(self._broken)
 
 
-def _port(engine: Engine, call: Call) -> Port | None:
+def _port(engine: Traffic, call: Call) -> Port | None:
     """Where the reply is about to come from, None if it is likely to take longer."""
     slot = call.slot
     if slot < 0 or call.fn.timing.seconds > SHORT or engine.scheduler.backlog:

@@ -24,7 +24,7 @@ _ENTRIES = (
     "SELECT id, position, item, item_form, key, occurrence, failed, value, form, error_type, error, traceback,"
     " attempts, seconds, finished FROM outcomes"
 )
-_PAGE_OF_ENTRIES = f"{_ENTRIES} WHERE (position, id) > (?, ?) ORDER BY position, id LIMIT ?"
+_PAGE_OF_ENTRIES = f"{_ENTRIES} WHERE (position, id) > (?, ?) AND id <= ? ORDER BY position, id LIMIT ?"
 _FAILURES = f"{_ENTRIES} WHERE failed ORDER BY id LIMIT ?"
 
 
@@ -92,7 +92,8 @@ class Journal:
     only for a journal that you trust. Without it they are ``Pickled``.
 
     Raises JournalError where there is no such file, JournalDamaged where it is no journal. Iterating gives an ``Entry``
-    for each item, in order of position, from short reads: memory stays bounded, and no writer is held up.
+    for each item that is there when it begins, in order of position, from short reads: memory stays bounded, and no
+    writer is held up.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, unpickle: bool = False) -> None:
@@ -129,8 +130,9 @@ class Journal:
             db.close()
 
     def __iter__(self) -> Iterator[Entry]:
+        ((last,),) = self._select("SELECT coalesce(max(id), 0) FROM outcomes")  # or it might never catch up
         position, row = -1, 0
-        while rows := self._page(position, row):
+        while rows := self._page(position, row, last):
             for found in rows:
                 yield self._entry(*found)
             row, position = rows[-1][:2]
@@ -180,8 +182,8 @@ class Journal:
         with database.errors_of(self.path):
             return self._db.execute(sql, values).fetchall()
 
-    def _page(self, position: int, row: int) -> list[tuple[Any, ...]]:
-        return self._select(_PAGE_OF_ENTRIES, (position, row, _PAGE))
+    def _page(self, position: int, row: int, last: int) -> list[tuple[Any, ...]]:
+        return self._select(_PAGE_OF_ENTRIES, (position, row, last, _PAGE))
 
     def _entry(
         self,
