@@ -86,12 +86,12 @@ def kill_somewhere(process: subprocess.Popen[str], how: str, chance: random.Rand
     """At a random moment: in one of five cases anywhere, else while workers work. Returns who has to be gone."""
     if chance.random() > 0.2:
         eventually(lambda: process.poll() is not None or workers_of(process))
-    time.sleep(chance.uniform(0, 0.4))  # the moment itself is what is tried, nothing waits for it
+    time.sleep(chance.uniform(0, 0.3))  # the moment itself is what is tried, nothing waits for it
     family = workers_of(process)
     if how != "parent":
         kill_all(family)
     if how == "workers":
-        time.sleep(chance.uniform(0, 0.2))
+        time.sleep(chance.uniform(0, 0.1))
         family += workers_of(process)
         os.killpg(process.pid, signal.SIGINT)
     else:
