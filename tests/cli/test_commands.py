@@ -48,7 +48,7 @@ def test_numbers_of_workers() -> None:
         parse_workers("1,0")
 
 
-@pytest.mark.parametrize("command", ["run", "compare", "tree", "doctor", "demo"])
+@pytest.mark.parametrize("command", ["run", "status", "export", "compare", "tree", "doctor", "demo"])
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert okazja("--help") == 0
     assert f"  {command} " in capsys.readouterr().out

@@ -105,10 +105,10 @@ def test_failed_items_are_counted_and_the_first_is_explained(
     assert okazja("run", f"{mine}:odd_only", "--over", "1..4", "--workers", "1") == 1
     captured = capsys.readouterr()
     assert captured.out == "1\t{'text': 'a\\\\t1'}\n3\t{'text': 'a\\\\t3'}\n"
-    assert "2 of 4 items failed: 2, 4\n" in captured.err
+    assert "2 of 4 items failed\n" in captured.err
     assert 'raise ValueError(f"{n} is even")' in captured.err
     assert "ValueError: 2 is even" in captured.err
-    assert "4 is even" not in captured.err
+    assert captured.err.count("4 is even") == 1  # in the table, but not its traceback
 
 
 def test_results_go_to_a_csv_file(mine: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -137,7 +137,10 @@ def test_results_go_to_a_jsonl_file(mine: str, folder: Path) -> None:
         (["math:factorial", "--over", "1..5..0"], "the step of '1..5..0' is 0"),
         (["math:factorial", "--over", "1..5", "--workers", "0"], "0 is not in the range"),
         (["math:factorial", "--over", "1..5", "--backend", "thread"], "'thread' is not one of"),
-        (["math:factorial", "--over", "1..5", "--out", "x.xls"], "its name must end in .csv or .jsonl"),
+        (
+            ["math:factorial", "--over", "1..5", "--out", "x.xls"],
+            "its name must end in .csv, .jsonl or .parquet",
+        ),
         (["math:factorial", "--over", "1..5", "--out", "nowhere/x.csv"], "there is no folder 'nowhere'"),
         (["math:factorail", "--over", "1..5"], "math has no 'factorail'; it has factorial"),
         (["math:pi", "--over", "1..5"], "math:pi is no function"),

@@ -9,7 +9,7 @@ import threading
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from time import monotonic_ns, perf_counter
+from time import monotonic, monotonic_ns, perf_counter
 from types import TracebackType
 
 from okazja._backends.base import Capabilities, Deliver, Spec
@@ -62,8 +62,10 @@ class SerialBackend:
             reply = execute(call)
             words[DONE] += 1
             words[CALL], words[FIRST] = outer
-            self._deliver([(None, [reply])], ())
             ctrl_c = reply[2] if reply[1] == RAISED and _is_ctrl_c(reply[2]) else None
+            if ctrl_c is not None:
+                call.stop = Stop(monotonic(), "Ctrl-C came", abandon=False)  # no outcome of its own
+            self._deliver([(None, [reply])], ())
             del call, reply  # see execute
             if ctrl_c is not None:
                 raise ctrl_c

@@ -31,6 +31,7 @@ class Reports:
         self._ended = False
         self._postponed: bool | None = None  # the end came in the middle of a report of the same thread
         self._error: BaseException | None = None  # of the recorder
+        self._raised: BaseException | None = None  # the one that somebody has been told
 
     def began(self, total: int | None) -> None:
         """The run begins."""
@@ -94,10 +95,14 @@ class Reports:
     def check(self) -> None:
         """Raise what went wrong in the recorder."""
         if self._error is not None:
-            error, self._error = self._error, None
-            raise error
+            self._raised, self._error = self._error, None
+            raise self._raised
         if self._recorder is not None and not self._ended:
-            self._recorder.check()
+            try:
+                self._recorder.check()
+            except BaseException as error:
+                self._raised = error
+                raise
 
     def end(self, whole: bool) -> None:
         """Nothing more is told. Waits for reports of other threads. An error of the recorder is kept for `check`."""
@@ -125,7 +130,8 @@ class Reports:
     def said(self) -> None:
         """Where nobody can raise it: log what went wrong in the recorder."""
         error, self._error = self._error, None
-        if error is not None:
+        raised, self._raised = self._raised, None
+        if error is not None and error is not raised:
             log.error("not all outcomes could be recorded", exc_info=error)
 
     def after_fork(self) -> None:

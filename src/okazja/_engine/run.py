@@ -283,7 +283,10 @@ class Run:
                         if self._has_to_wait():
                             self._wait(deadline)
                         continue
-                self.top_up()
+                if (
+                    not self._engine.runs_at_once
+                ):  # there the caller would wait for the next before it has this one
+                    self.top_up()
                 yield chunk
                 del chunk
             if self._input_error is not None:

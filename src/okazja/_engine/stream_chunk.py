@@ -129,7 +129,8 @@ class StreamChunk(Chunk):
                 seconds -= reply[6][position - lo] / 1e9  # says nothing about the others
         else:
             self.times[lo:hi] = [int(seconds / (hi - lo) * 1e9)] * (hi - lo)
-            interrupted = [p for p in range(lo, hi) if isinstance(self.errors.get(p), TimeoutError)]
+            ended = TimeoutError | KeyboardInterrupt
+            interrupted = [p for p in range(lo, hi) if isinstance(self.errors.get(p), ended)]
         if call.stop is not None:
             self.cut.update(interrupted)
         self._came(call, max(seconds, 0.0))

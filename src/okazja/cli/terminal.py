@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import sys
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from okazja.progress import progress_for
 
-__all__ = ["ProgressBar", "say"]
+__all__ = ["ProgressBar", "progress_named", "say"]
 
 
 def say(text: str) -> None:
     """Write lines to standard error, without markup and as they are."""
     print(text, file=sys.stderr, flush=True)
+
+
+def progress_named(name: str) -> Any:
+    """What a stream shows its progress with, on standard error, under this name."""
+    return progress_for(True, name)
 
 
 class ProgressBar:

@@ -5,8 +5,8 @@ No backend knows of it. `Recorder` is what a stream has of it, `Resuming` what t
 """
 
 from okazja.journal.naming import name_of
-from okazja.journal.reader import Entry, Journal, Pickled, Status
+from okazja.journal.reader import Entry, Journal, Pickled, Status, outcomes_in
 from okazja.journal.recorder import Recorder
 from okazja.journal.resuming import Resuming
 
-__all__ = ["Entry", "Journal", "Pickled", "Recorder", "Resuming", "Status", "name_of"]
+__all__ = ["Entry", "Journal", "Pickled", "Recorder", "Resuming", "Status", "name_of", "outcomes_in"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -15,14 +16,16 @@ from okazja.errors import JournalError, NotRebuilt, describe
 from okazja.journal import database, opening, owner
 from okazja.journal.encoding import ABSENT, KEY, PICKLE, decode
 
-__all__ = ["Entry", "Journal", "Pickled", "Status"]
+__all__ = ["Entry", "Journal", "Pickled", "Status", "outcomes_in"]
 
 _PAGE = 1_000  # rows that are read at once; no transaction lasts longer
 
-_PAGE_OF_ENTRIES = (
+_ENTRIES = (
     "SELECT id, position, item, item_form, key, occurrence, failed, value, form, error_type, error, traceback,"
-    " attempts, seconds, finished FROM outcomes WHERE (position, id) > (?, ?) AND id <= ? ORDER BY position, id LIMIT ?"
+    " attempts, seconds, finished FROM outcomes"
 )
+_PAGE_OF_ENTRIES = f"{_ENTRIES} WHERE (position, id) > (?, ?) AND id <= ? ORDER BY position, id LIMIT ?"
+_FAILURES = f"{_ENTRIES} WHERE failed ORDER BY id LIMIT ?"
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,10 @@ class Journal:
                 yield self._entry(*found)
             row, position = rows[-1][:2]
 
+    def failures(self, most: int) -> list[Entry]:
+        """Up to so many of the items that failed, those first that were recorded first."""
+        return [self._entry(*found) for found in self._select(_FAILURES, (most,))]
+
     def status(self) -> Status:
         """How far the work is, in the time of a few reads, however long the journal is."""
         meta = dict(self._select("SELECT name, value FROM meta"))
@@ -215,3 +222,19 @@ class Journal:
                 f"a value of the journal {self.path} can't be rebuilt: {describe(error)}. Make what it needs "
                 f"importable, or read the journal without unpickle=True"
             ) from error
+
+
+def outcomes_in(path: str | os.PathLike[str]) -> int | None:
+    """How many outcomes the journal holds; None where there is none, or a kill came before anything was kept in it.
+
+    Raises JournalDamaged for what is no journal.
+    """
+    file = database.as_path(path)
+    if not file.exists() or file.stat().st_size == 0:
+        return None
+    with database.errors_of(file), closing(database.connect(file, read_only=True)) as db:
+        if database.is_new(db):
+            return None
+    with Journal(file) as journal:
+        status = journal.status()
+        return status.done + status.failed

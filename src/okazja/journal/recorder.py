@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from okazja._core.failure import texts_of
 from okazja._core.known import Known
 from okazja.errors import NotPicklable, TaskTypeError
 from okazja.journal import database, opening
 from okazja.journal.encoding import ABSENT, INT64, JSON, KEY, PICKLE, encode
-from okazja.journal.failure import texts_of
 from okazja.journal.keys import Key
 from okazja.journal.lookup import BLOCK, Lookup, Named
 from okazja.journal.writer import Rows, Writer

@@ -21,15 +21,20 @@ FIRST = 10.0  # seconds until a log has its first line; work that is done by the
 SELDOM = 300.0  # seconds between two lines, at most; until then each comes at twice the time of the last
 
 
-def progress_for(progress: bool | Callable[[Progress], object] | None, name: str) -> Observer | None:
+def progress_for(
+    progress: bool | Callable[[Progress], object] | Watched | None, name: str
+) -> Observer | None:
     """What shows the progress of the work of this name, None for False and None.
 
     progress: True: where it fits, on a terminal, in a notebook or as lines of a log; or a callable, which gets a
-    Progress at most 5 times a second, when there is news, and at the end, in a thread of its own.
+    Progress at most 5 times a second, when there is news, and at the end, in a thread of its own; or what this function
+    has given before.
     Raises TaskTypeError (a TypeError).
     """
     if progress is None or progress is False:
         return None
+    if isinstance(progress, Watched):
+        return progress
     name = short_name(name)
     if progress is True:
         return Watched(name, partial(_view_here, name))
