@@ -75,7 +75,8 @@ class Recorder:
         """The keys of consecutive items, which begin with the item ``base`` of the input, and what is known of each.
 
         Where an item can't be named, the answer ends before it, and the first one raises BadInput; it ends early
-        where the known values are large, too, so ask again for the rest. Raises JournalUntrusted, JournalDamaged or NotRebuilt for outcomes that can't be read. By one thread at a time.
+        where the known values are large, too, so ask again for the rest. Raises JournalUntrusted, JournalDamaged or
+        NotRebuilt for outcomes that can't be read. By one thread at a time.
         """
         keys: list[Any] = []
         known: list[Known | None] = []
