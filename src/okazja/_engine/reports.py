@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from okazja._core.observer import Observer
 from okazja._engine.source import Recorder
+from okazja.errors import JournalError
 
 if TYPE_CHECKING:
     from okazja._engine.stream_chunk import StreamChunk
@@ -132,7 +133,8 @@ class Reports:
         error, self._error = self._error, None
         raised, self._raised = self._raised, None
         if error is not None and error is not raised:
-            log.error("not all outcomes could be recorded", exc_info=error)
+            trace = None if isinstance(error, JournalError) else error  # a journal's error says it all
+            log.error("not all outcomes could be recorded: %s", error, exc_info=trace)
 
     def after_fork(self) -> None:
         """In a child of a fork: all of this is the parent's."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
 from typing import Any
 
@@ -17,12 +19,13 @@ from okazja.cli.compare import measured, show
 from okazja.cli.doctor import machine
 from okazja.cli.output import FileOutput
 from okazja.cli.run import BACKENDS
-from okazja.cli.terminal import ProgressBar, say
+from okazja.cli.terminal import progress_named, say
 from okazja.errors import OkazjaError
 from okazja.jobs import Job, find_job
 from okazja.measure.comparison import WORTH_IT, Comparison
 from okazja.measure.opening import opened
 from okazja.measure.sample import mean_seconds, stratified
+from okazja.stream import Outcome
 from okazja.watch.tree import tree
 
 __all__ = ["demo", "explanation"]
@@ -44,10 +47,12 @@ class DemoOptions:
 
 @dataclass(frozen=True, slots=True)
 class JobRun:
-    """What the full job took, in seconds."""
+    """What the full job took, in seconds, and what its journal came to."""
 
     wall: float
     workers_cpu: float
+    own_cpu: float
+    journal_bytes: int
     answers: Sequence[int]
 
 
@@ -99,8 +104,8 @@ def demo(**options: Any) -> int:
     _heading(f"The full job: n = 1..{parsed.below:,}, with NumPy, on {workers} processes")
     sample = _probe_sample(kernel, items)
     before = _serial_cpu(kernel, sample)
-    with output:
-        run = _full_job(job, items, workers, output)
+    with output, TemporaryDirectory(prefix="okazja-demo-") as folder:
+        run = _full_job(job, items, workers, output, Path(folder, "sieve.db"))
         after = _serial_cpu(kernel, sample)
         serial = (before + after) / 2 / len(sample) * len(items)
         wrong = _wrong_answers(job, items, run.answers)
@@ -163,22 +168,31 @@ def _serial_cpu(kernel: Callable[[Any], int], sample: list[int]) -> float:
     return process_time() - start
 
 
-def _full_job(job: Job, items: range, workers: int, output: FileOutput) -> JobRun:
+def _full_job(job: Job, items: range, workers: int, output: FileOutput, journal: Path) -> JobRun:
     answers: list[int] = []
-    with ProgressBar(job.name, len(items)) as progress:
-        cpu, start = workers_cpu_seconds(), perf_counter()
-        shown = False
-        with opened("processes", workers) as executor:
-            results = executor.map(job.function, items)
-            while batch := list(islice(results, BATCH)):
+    shown = False
+    cpu, own, start = workers_cpu_seconds(), process_time(), perf_counter()
+    with opened("processes", workers) as executor:
+        stream: Any = executor.stream(
+            job.function, items, ordered=True, journal=journal, progress=progress_named(job.name)
+        )
+        with closing(stream) as outcomes:
+            while batch := list(map(_answer, islice(outcomes, BATCH))):
                 output.write_many(items[len(answers) : len(answers) + len(batch)], batch)
                 answers += batch
-                progress.advance(len(batch))
                 if not shown and perf_counter() - start > PATIENCE:
                     shown = True
                     say(f"{PATIENCE:.0f} s into the job, okazja.tree() shows:\n{tree()}\n")
-            wall = perf_counter() - start
-    return JobRun(wall, workers_cpu_seconds() - cpu, answers)
+        wall = perf_counter() - start
+    return JobRun(wall, workers_cpu_seconds() - cpu, process_time() - own, journal.stat().st_size, answers)
+
+
+def _answer(outcome: Outcome[int, int]) -> int:
+    """The value; an item that failed ends the demo."""
+    if outcome.error is not None:
+        raise outcome.error
+    assert outcome.value is not None
+    return outcome.value
 
 
 def _wrong_answers(job: Job, items: range, answers: Sequence[int]) -> list[str]:
@@ -205,6 +219,9 @@ def _report(
         "job": f"{run.wall:.1f} s of wall time, from opening the executor to the last answer",
         "reached": f"{ideal / run.wall:.1%} of the ideal",
         "workers": f"{run.workers_cpu:.1f} s of CPU time, so {run.workers_cpu / run.wall / workers:.1%} busy",
+        "this process": f"{run.own_cpu:.1f} s of CPU time, for the answers, the file and the journal",
+        "journal": f"{total:,} outcomes in {run.journal_bytes / 1e6:,.0f} MB, removed now; to keep one, so that a job "
+        f"can go on after any end: okazja run sieve --journal FILE",
     }
     click.echo()
     for name, text in lines.items():
