@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from okazja._core.observer import Observer
@@ -26,11 +26,14 @@ class Reports:
         self.wanted = bool(observers) or recorder is not None
         self._observers = observers
         self._recorder = recorder
-        # Re-entrant, because the run may be finalized, and so ended, anywhere.
-        self._changed = threading.Condition(threading.RLock())
+        # Re-entrant, because the run may be finalized, and so ended, anywhere. Entered by itself: a Condition's methods
+        # are Python code, and a Ctrl-C that breaks into the one that lets go would leave it held.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._under_way: list[int] = []  # threads that report
         self._ended = False
-        self._postponed: bool | None = None  # the end came in the middle of a report of the same thread
+        self._postponed: bool | None = None  # the end has come and is not done: whether the run was whole
+        self._unattended = False  # whoever leaves last does it
         self._error: BaseException | None = None  # of the recorder
         self._raised: BaseException | None = None  # the one that somebody has been told
 
@@ -41,40 +44,29 @@ class Reports:
 
     def settled(self, done: int, failed: int) -> None:
         """Items have their outcomes."""
-        if (done or failed) and self._enter():
-            try:
-                for observer in self._observers:
-                    observer.settled(done, failed)
-            finally:
-                self._leave()
+        if done or failed:
+            self._tell(lambda: [observer.settled(done, failed) for observer in self._observers])
 
     def known(self, done: int, failed: int) -> None:
         """Items had their outcomes before."""
-        if self._enter():
-            try:
-                for observer in self._observers:
-                    observer.known(done, failed)
-            finally:
-                self._leave()
+        self._tell(lambda: [observer.known(done, failed) for observer in self._observers])
 
     def outcomes(self, chunk: StreamChunk, positions: Sequence[int], again: int) -> None:
         """Items have their final outcome, which nobody has seen yet; others will run again.
 
         What can't be kept has failed from now on.
         """
-        if not self._enter():
-            return
-        try:
-            if self._recorder is not None and positions:
-                self._record(self._recorder, chunk, positions)
-            failed = sum(1 for p in positions if p in chunk.errors) if chunk.errors else 0
-            for observer in self._observers:
-                if positions:
-                    observer.settled(len(positions) - failed, failed)
-                if again:
-                    observer.retried(again)
-        finally:
-            self._leave()
+        self._tell(lambda: self._tell_outcomes(chunk, positions, again))
+
+    def _tell_outcomes(self, chunk: StreamChunk, positions: Sequence[int], again: int) -> None:
+        if self._recorder is not None and positions:
+            self._record(self._recorder, chunk, positions)
+        failed = sum(1 for p in positions if p in chunk.errors) if chunk.errors else 0
+        for observer in self._observers:
+            if positions:
+                observer.settled(len(positions) - failed, failed)
+            if again:
+                observer.retried(again)
 
     def _record(self, recorder: Recorder, chunk: StreamChunk, positions: Sequence[int]) -> None:
         if chunk.cut:
@@ -108,25 +100,36 @@ class Reports:
     def end(self, whole: bool) -> None:
         """Nothing more is told. Waits for reports of other threads. An error of the recorder is kept for `check`."""
         me = threading.get_ident()
-        with self._changed:
-            if self._ended:
+        with self._lock:
+            first = not self._ended
+            if first:
+                self._ended, self._postponed = True, whole
+            if self._postponed is None:
                 return
-            self._ended = True
-            if me in self._under_way:
-                self._postponed = whole
+            if me in self._under_way:  # the end comes in the middle of a report
+                self._unattended = self._unattended or first
                 return
-            while self._under_way:
-                self._changed.wait()
-        self._finish(whole)
+        try:
+            with self._lock:
+                while self._under_way:
+                    self._changed.wait()
+        finally:
+            self._unattended = True  # where Ctrl-C has ended the wait
+            self._finish_if_last()
 
-    def _finish(self, whole: bool) -> None:
+    def _finish_if_last(self) -> None:
+        with self._lock:
+            if self._under_way or self._postponed is None:
+                return
+            whole, self._postponed = self._postponed, None
         try:
             if self._recorder is not None:
-                self._recorder.close(whole)
-        except BaseException as error:
+                self._recorder.close(whole and self._error is None)
+        except Exception as error:
             self._error = error
-        for observer in self._observers:
-            observer.ended()
+        finally:
+            for observer in self._observers:
+                observer.ended()
 
     def said(self) -> None:
         """Where nobody can raise it: log what went wrong in the recorder."""
@@ -138,19 +141,26 @@ class Reports:
 
     def after_fork(self) -> None:
         """In a child of a fork: all of this is the parent's."""
-        self._changed = threading.Condition(threading.RLock())
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._observers, self._recorder, self.wanted, self._ended = (), None, False, True
 
-    def _enter(self) -> bool:
-        with self._changed:
-            if not self._ended:
-                self._under_way.append(threading.get_ident())
-            return not self._ended
-
-    def _leave(self) -> None:
-        with self._changed:
-            self._under_way.remove(threading.get_ident())
-            self._changed.notify_all()
-            postponed, self._postponed = self._postponed, None
-        if postponed is not None:
-            self._finish(postponed)
+    def _tell(self, tell: Callable[[], object]) -> None:
+        """Tell something, if this has not ended. A Ctrl-C that breaks in, wherever, leaves nobody in ``_under_way``."""
+        me = threading.get_ident()
+        entered = False
+        try:
+            with self._lock:
+                if not self._ended:
+                    entered = True
+                    self._under_way += (me,)  # no call, so no signal is handled in between
+            if entered:
+                tell()
+        finally:
+            if entered:
+                with self._lock:
+                    self._under_way.remove(me)
+                    self._changed.notify_all()
+                    finish = self._unattended
+                if finish:
+                    self._finish_if_last()

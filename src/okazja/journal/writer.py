@@ -77,7 +77,10 @@ class Writer:
         self._landed = landed
         self._on_end = ended
         self._owner = os.getpid()
-        self._changed = threading.Condition()  # guards all below
+        # Guards all below. Entered by itself: a Condition's methods are Python code, and a Ctrl-C that breaks into
+        # the one that lets go would leave it held.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._waiting: deque[Rows] = deque()
         self._rows = 0  # that wait or are being written
         self._bytes = 0
@@ -93,24 +96,25 @@ class Writer:
 
     def put(self, rows: Rows) -> None:
         """Have this written. Waits while too much waits already, but not for a writer that has ended."""
-        with self._changed:
+        with self._lock:
             while not self._ended and self._rows and (self._rows > MOST_ROWS or self._bytes > MOST_BYTES):
                 self._hurry = self._put
                 self._changed.notify_all()
                 self._changed.wait()
             if self._ended or self._closing:
                 return
-            before = self._rows
-            self._waiting.append(rows)
-            self._put += 1
-            self._rows += len(rows)
-            self._bytes += rows.bytes
-            if len(self._waiting) == 1 or before < ENOUGH <= self._rows:
+            size = len(rows)
+            if not self._waiting or self._rows < ENOUGH <= self._rows + size:
                 self._changed.notify_all()
+            # Nothing can break in between these, so the counts are always right.
+            self._put += 1
+            self._rows += size
+            self._bytes += rows.bytes
+            self._waiting.append(rows)
 
     def flush(self) -> None:
         """Wait until all that was put is on disk, or the writer has ended."""
-        with self._changed:
+        with self._lock:
             self._hurry = self._put
             self._changed.notify_all()
             while self._written < self._hurry and not self._ended:
@@ -120,7 +124,7 @@ class Writer:
         """Have all written that was put, and wait for it. A fork of the owner has nothing to do here."""
         if os.getpid() != self._owner:
             return
-        with self._changed:
+        with self._lock:
             if not self._closing:
                 self._closing, self._whole = True, whole
             self._changed.notify_all()
@@ -154,14 +158,14 @@ class Writer:
             self.error.__cause__ = error
         finally:
             self._on_end()
-            with self._changed:
+            with self._lock:
                 self._ended = True
                 self._waiting.clear()
                 self._changed.notify_all()
 
     def _take(self) -> list[Rows]:
         """What waits, once that is worth a transaction; nothing at the end."""
-        with self._changed:
+        with self._lock:
             while not self._waiting and not self._closing:
                 self._changed.wait()
             until = time.monotonic() + PAUSE
@@ -177,7 +181,7 @@ class Writer:
     def _settle(self, work: list[Rows]) -> None:
         for rows in work:
             self._landed(rows.landed)
-        with self._changed:
+        with self._lock:
             self._written += len(work)
             self._rows -= sum(map(len, work))
             self._bytes -= sum(rows.bytes for rows in work)
