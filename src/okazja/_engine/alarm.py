@@ -41,7 +41,12 @@ class Alarm:
                 thread = threading.Thread(
                     target=self._work, name=f"okazja-{self._name}-alarm", daemon=may_be_daemon()
                 )
-                thread.start()
+                try:
+                    thread.start()
+                except BaseException:  # nobody would do it
+                    self._waiting.remove(entry)
+                    heapq.heapify(self._waiting)
+                    raise
                 self._thread = thread
             elif self._waiting[0] is entry:
                 self._changed.notify()

@@ -30,7 +30,7 @@ from okazja._engine.reports import Reports
 from okazja._engine.source import Batch, Recorder, Source
 from okazja._transport import codec, pickling
 from okazja._worker.task import name_of
-from okazja.errors import ExecutorShutdown
+from okazja.errors import ExecutorShutdown, describe
 
 __all__ = ["Run"]
 
@@ -119,6 +119,12 @@ class Run:
         try:
             while self._has_room(bounded) and self._draw(bounded):
                 pass
+        except BaseException as error:  # items may be lost: whoever takes results must not wait for them
+            self._input_error = ExecutorShutdown(
+                f"the input was drawn no further: {describe(error)} broke in"
+            )
+            self.close()
+            raise
         finally:
             with self._changed:
                 self._drawing = False
@@ -164,9 +170,6 @@ class Run:
             self._input_error = error
             self._input_ended = True
             return False
-        except BaseException:
-            self.close()
-            raise
         if batch.items:
             self._starved = False
             if self._remaining is not None:

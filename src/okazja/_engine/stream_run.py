@@ -86,7 +86,11 @@ class StreamRun(Run):
                 if run is not None:
                     run._expire()
 
-            self._alarm = self._engine.alarm.at(monotonic() + self._options.deadline, expire)
+            try:
+                self._alarm = self._engine.alarm.at(monotonic() + self._options.deadline, expire)
+            except BaseException:  # no more threads
+                self.close()
+                raise
         super().begin()
 
     def _has_room(self, bounded: bool) -> bool:
@@ -204,7 +208,11 @@ class StreamRun(Run):
                 if self.closed or self.halt is not None or not self.retries:
                     late.append(call)
                     continue
-                self._waiting[call] = self._engine.alarm.at(when, partial(self._due, call))
+                try:
+                    self._waiting[call] = self._engine.alarm.at(when, partial(self._due, call))
+                except RuntimeError:  # no more threads: it fails for the reason it had
+                    late.append(call)
+                    continue
                 chunk.waiting += 1
                 self._park(chunk)
                 self._changed.notify_all()

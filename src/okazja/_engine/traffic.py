@@ -115,13 +115,13 @@ class Traffic:
             sooner, refused, ported = self._decide(call, given)
             for port, calls in ported:
                 self._send(port, calls)
+            if sooner:
+                self.backend.wake()
         except BaseException:
             self._give_again(given)
             raise
         if refused is not None:
             call.sink._fail(call, refused)
-        elif sooner:
-            self.backend.wake()
 
     def _decide(
         self, call: Call, given: list[int]
