@@ -213,7 +213,7 @@ def test_options_that_make_no_sense(path: Path, options: dict[str, Any], message
 
 def test_two_recorders_of_one_process_exclude_each_other(path: Path) -> None:
     recorder = Recorder(path, function="tests:square")
-    with pytest.raises(JournalInUse, match="is written by the process"):
+    with pytest.raises(JournalInUse, match="is written by another stream of this process"):
         Recorder(path, function="tests:square")
     recorder.close()
     Recorder(path, function="tests:square").close()

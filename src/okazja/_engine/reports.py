@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from okazja._core.observer import Observer
 from okazja._engine.source import Recorder
@@ -45,11 +45,15 @@ class Reports:
     def settled(self, done: int, failed: int) -> None:
         """Items have their outcomes."""
         if done or failed:
-            self._tell(lambda: [observer.settled(done, failed) for observer in self._observers])
+            self._tell(lambda: self._tell_all("settled", done, failed))
 
     def known(self, done: int, failed: int) -> None:
         """Items had their outcomes before."""
-        self._tell(lambda: [observer.known(done, failed) for observer in self._observers])
+        self._tell(lambda: self._tell_all("known", done, failed))
+
+    def _tell_all(self, what: Literal["settled", "known"], done: int, failed: int) -> None:
+        for observer in self._observers:
+            getattr(observer, what)(done, failed)
 
     def outcomes(self, chunk: StreamChunk, positions: Sequence[int], again: int) -> None:
         """Items have their final outcome, which nobody has seen yet; others will run again.

@@ -178,6 +178,11 @@ def _check_free(db: sqlite3.Connection, path: Path) -> None:
         return
     if (found[0], found[1]) == owner.this()[:2] and _id_of(db, path) not in _mine:
         return  # a run of this process that could not say that it ended
+    if (found[0], found[1]) == owner.this()[:2]:
+        raise JournalInUse(
+            f"the journal {path} is written by another stream of this process: take all of it or close its iterator, "
+            f"or name another path"
+        )
     raise JournalInUse(
         f"the journal {path} is written by the process {found[0]}: wait for its end, end it, or name another path"
     )

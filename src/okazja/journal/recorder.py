@@ -59,10 +59,16 @@ class Recorder:
         self._key = key
         identity = opening.Identity(function, version, key is not None)
         opened = opening.open_run(self.path, identity, total, trust=trust)
-        self._signer = opened.signer
-        self._lookup = Lookup(self.path, opened, retry_failed=retry_failed, trust=trust)
         release = _Release(opened.journal)
-        self._writer = Writer(self.path, opened.run, opened.signer.name, self._lookup.visits.land, release)
+        try:
+            self._signer = opened.signer
+            self._lookup = Lookup(self.path, opened, retry_failed=retry_failed, trust=trust)
+            self._writer = Writer(
+                self.path, opened.run, opened.signer.name, self._lookup.visits.land, release
+            )
+        except BaseException:  # no thread can be started: the journal is free again
+            release()
+            raise
         # A recorder that is dropped, or still open when the interpreter ends, loses nothing.
         self._end = weakref.finalize(self, self._writer.close)
 
