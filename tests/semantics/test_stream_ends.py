@@ -303,3 +303,15 @@ def test_bad_values(
     with pytest.raises(error, match=message):
         open_executor(backend).stream(abs, source(), **options)
     assert not drawn
+
+
+def test_nothing_is_lost_where_an_interrupt_meets_a_hand_back(open_executor: Open) -> None:
+    """A worker is asked for the rest of its chunk and interrupted within some microseconds, in every way there is."""
+    executor = open_executor("processes", 2)
+    for _ in range(60):
+        list(executor.stream(compute_for_ever_from_three, [0, 1, 2] * 1000))  # quick items: chunks have grown
+        stream = executor.stream(
+            compute_for_ever_from_three, [0, 1, 2] * 300 + [3] * 3000, deadline=0.05, ordered=True
+        )
+        outcomes, _ = taken_until_timeout(stream)
+        assert [outcome.index for outcome in outcomes] == list(range(len(outcomes)))
