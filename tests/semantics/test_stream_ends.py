@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import pickle
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -59,14 +60,17 @@ def test_at_the_deadline_every_item_drawn_has_an_outcome(
     outcomes, message = taken_until_timeout(stream)
     assert DEADLINE <= time.monotonic() - began < DEADLINE + 5
     assert sorted(outcome.index for outcome in outcomes) == list(range(len(outcomes)))
-    assert message.startswith(
-        f"deadline={DEADLINE:g} s passed when 3 of the {len(outcomes)} items drawn so far had"
+    # Outcomes of items that share a chunk with one that runs are known when that was interrupted.
+    said = re.match(
+        rf"deadline={DEADLINE:g} s passed when (\d) of the {len(outcomes)} items drawn so far", message
     )
+    assert said
+    assert int(said[1]) <= 3
     late = [outcome for outcome in outcomes if not outcome.ok]
     assert {outcome.index for outcome in late} == set(range(3, len(outcomes)))
     assert all(isinstance(outcome.error, TimeoutError) for outcome in late)
     ran = [outcome for outcome in late if outcome.attempts]
-    assert len(ran) == 2
+    assert len(ran) >= 2  # one that a worker held already may begin, and is interrupted at once
     assert all(
         str(outcome.error).endswith(f"deadline={DEADLINE:g} s passed and was interrupted") for outcome in ran
     )
@@ -321,3 +325,15 @@ def test_bad_values(
     with pytest.raises(error, match=message):
         open_executor(backend).stream(abs, source(), **options)
     assert not drawn
+
+
+def test_nothing_is_lost_where_an_interrupt_meets_a_hand_back(open_executor: Open) -> None:
+    """A worker is asked for the rest of its chunk and interrupted within some microseconds, in every way there is."""
+    executor = open_executor("processes", 2)
+    for _ in range(60):
+        list(executor.stream(compute_for_ever_from_three, [0, 1, 2] * 1000))  # quick items: chunks have grown
+        stream = executor.stream(
+            compute_for_ever_from_three, [0, 1, 2] * 300 + [3] * 3000, deadline=0.05, ordered=True
+        )
+        outcomes, _ = taken_until_timeout(stream)
+        assert [outcome.index for outcome in outcomes] == list(range(len(outcomes)))

@@ -378,11 +378,15 @@ class Worker:
         """Raise in the running task, if it is what the parent means.
 
         An item that is named needs no command: nobody but the parent writes its name, so it can't get lost.
-        What comes after such an item goes back, so that the outcomes so far are not kept waiting for it.
+        What comes after such an item goes back, so that the outcomes so far are not kept waiting for it. An interrupt
+        that comes in the middle of that must not tear it: what was not given back yet would be lost. Whoever asked
+        for it looks at the target once it is done.
         """
         if not target:
             if command & INTERRUPT:
                 raise Interrupted
+        elif self._handing_back:
+            return
         elif self._item == target - 1 and self._item not in self._interrupted:
             self._interrupted[self._item] = ""
             try:
