@@ -74,6 +74,7 @@ class Reports:
 
     def _record(self, recorder: Recorder, chunk: StreamChunk, positions: Sequence[int]) -> None:
         if chunk.cut:
+            recorder.forget(chunk.keys, [position for position in positions if position in chunk.cut])
             positions = [position for position in positions if position not in chunk.cut]
         if not positions or self._error is not None:
             return

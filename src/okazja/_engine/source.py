@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -65,6 +65,9 @@ class Recorder(Protocol):
         Positions are those in the chunk, which begins with item ``base`` of the input; ``items``, ``keys``, ``values``
         and ``times`` (ns of the last attempt) have one for each item of the chunk. ``attempts``: beyond the first.
         """
+
+    def forget(self, keys: Sequence[Any] | None, positions: Iterable[int]) -> None:
+        """Items have no outcome to be kept: they were cut short, or never began."""
 
     def check(self) -> None:
         """Raise what went wrong in the recorder, if something did. Called in the consumer's thread."""

@@ -128,7 +128,7 @@ def _meaning(error: sqlite3.Error, path: Path) -> JournalError:
             f"same journal"
         )
     if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_FORMAT", "SQLITE_IOERR_SHORT_READ")) or (
-        name == "SQLITE_ERROR" and "no such" in str(error)
+        (name == "SQLITE_ERROR" and "no such" in str(error)) or "decode to UTF-8" in str(error)
     ):
         return damaged(path, str(error))
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):

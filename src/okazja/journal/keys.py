@@ -9,12 +9,12 @@ pickled in another order in another process, and then need a ``key=``.
 from __future__ import annotations
 
 import hashlib
-import io
 import pickle
 import struct
 from collections.abc import Callable
 from typing import Any
 
+from okazja.errors import BadInput
 from okazja.journal.encoding import INT64
 
 __all__ = ["LONGEST", "Key", "row_key"]
@@ -26,6 +26,8 @@ _DIGEST = 20  # bytes
 _PROTOCOL = 5  # fixed: another would give other keys
 
 _DEPTH = 200  # of containers in containers; deeper ones are pickled, or can't be
+_SHARING = 16  # times the size of an item that its description may take because parts of it are shared
+_SMALL = 1 << 20  # bytes or parts up to which that does not matter
 
 
 def row_key(item: Any) -> Key:
@@ -35,7 +37,7 @@ def row_key(item: Any) -> Key:
         return item  # type: ignore[no-any-return]
     if kind is str and len(item) <= LONGEST and (item.isascii() or _is_text(item)) and "\0" not in item:
         return item  # type: ignore[no-any-return]
-    description = _describe(item, _DEPTH)
+    description = _Describer().describe(item, _DEPTH)
     if len(description) > LONGEST:
         return b"#" + hashlib.blake2b(description, digest_size=_DIGEST).digest()
     return description
@@ -49,15 +51,40 @@ def _is_text(item: str) -> bool:
     return True
 
 
-def _describe(value: Any, depth: int) -> bytes:
-    """Begins with the type, says how long it is: no two values have the same."""
-    kind = type(value)
-    scalar = _SCALARS.get(kind)
-    if scalar is not None:
-        return scalar(value)
-    if depth and kind in _CONTAINERS:
-        return _describe_container(value, depth - 1)
-    return _counted(b"p", _pickle(value))
+class _Describer:
+    """Describes one item."""
+
+    def __init__(self) -> None:
+        self._met: set[int] = set()  # containers
+        self._meetings = 0
+
+    def describe(self, value: Any, depth: int) -> bytes:
+        """Begins with the type, says how long it is: no two values have the same."""
+        kind = type(value)
+        scalar = _SCALARS.get(kind)
+        if scalar is not None:
+            return scalar(value)
+        if depth and kind in _CONTAINERS:
+            return self._describe_container(value, depth - 1)
+        return _counted(b"p", _pickle(value))
+
+    def _describe_container(self, value: Any, depth: int) -> bytes:
+        kind, describe = type(value), self.describe
+        self._met.add(id(value))
+        self._meetings += 1
+        if self._meetings > max(_SMALL, _SHARING * len(self._met)):
+            raise _tangled()
+        if kind is dict:
+            parts = [describe(key, depth) + describe(part, depth) for key, part in value.items()]
+        else:
+            parts = [describe(part, depth) for part in value]
+        if kind is not tuple and kind is not list:
+            parts.sort()
+        return b"%s%x;%s" % (_CONTAINERS[kind], len(parts), b"".join(parts))
+
+
+def _tangled() -> BadInput:
+    return BadInput("its parts hold each other so many times over that there is no end to describing it")
 
 
 _SCALARS: dict[type, Callable[[Any], bytes]] = {
@@ -71,30 +98,35 @@ _SCALARS: dict[type, Callable[[Any], bytes]] = {
 _CONTAINERS: dict[type, bytes] = {tuple: b"(", list: b"[", dict: b"{", set: b"<", frozenset: b">"}
 
 
-def _describe_container(value: Any, depth: int) -> bytes:
-    kind = type(value)
-    if kind is dict:
-        parts = [_describe(key, depth) + _describe(part, depth) for key, part in value.items()]
-    else:
-        parts = [_describe(part, depth) for part in value]
-    if kind is not tuple and kind is not list:
-        parts.sort()
-    return b"%s%x;%s" % (_CONTAINERS[kind], len(parts), b"".join(parts))
-
-
 def _counted(tag: bytes, content: bytes) -> bytes:
     return b"%s%x;%s" % (tag, len(content), content)
 
 
 def _pickle(value: Any) -> bytes:
     """A pickle that does not depend on which parts of the value are one object and which are equal ones."""
-    stream = io.BytesIO()
-    pickler = pickle.Pickler(
-        stream, _PROTOCOL
-    )  # by reference only: what goes by value differs from run to run
+    pickled = pickle.dumps(value, _PROTOCOL)  # by reference only: what goes by value differs from run to run
+    stream = _Bounded(_SHARING * len(pickled) + _SMALL)
+    pickler = pickle.Pickler(stream, _PROTOCOL)
     pickler.fast = True  # remembers no parts, so it can't pickle what holds itself
     try:
         pickler.dump(value)
-    except RecursionError:
-        return pickle.dumps(value, _PROTOCOL)
-    return stream.getvalue()
+    except (RecursionError, ValueError) as error:
+        if isinstance(error, BadInput):
+            raise
+        return pickled
+    return b"".join(stream.parts)
+
+
+class _Bounded:
+    """A file in memory."""
+
+    def __init__(self, most: int) -> None:
+        self.parts: list[bytes] = []
+        self._left = most
+
+    def write(self, part: bytes) -> None:
+        """Keep it. Raises BadInput where that is too much."""
+        self._left -= len(part)
+        if self._left < 0:
+            raise _tangled()
+        self.parts.append(bytes(part))

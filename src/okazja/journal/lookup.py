@@ -193,6 +193,8 @@ class Lookup:
         return int(found[0][0]) if found else None
 
     def _known(self, key: Key, occurrence: int, row: _Row) -> Known:
+        if type(row.attempts) is not int or not isinstance(row.seconds, int | float):
+            raise database.damaged(self._path, f"the outcome at position {row.position} has no sound figures")
         if row.failed:
             error = RecordedFailure(row.error_type, row.error, row.traceback)
             return Known(None, error, row.attempts, row.seconds)

@@ -24,7 +24,8 @@ _ENTRIES = (
     "SELECT id, position, item, item_form, key, occurrence, failed, value, form, error_type, error, traceback,"
     " attempts, seconds, finished FROM outcomes"
 )
-_PAGE_OF_ENTRIES = f"{_ENTRIES} WHERE (position, id) > (?, ?) AND id <= ? ORDER BY position, id LIMIT ?"
+_PAGE_BY_POSITION = f"{_ENTRIES} WHERE (position, id) > (?, ?) AND id <= ? ORDER BY position, id LIMIT ?"
+_PAGE_BY_ID = f"{_ENTRIES} WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"
 _FAILURES = f"{_ENTRIES} WHERE failed ORDER BY id LIMIT ?"
 
 
@@ -92,8 +93,8 @@ class Journal:
     only for a journal that you trust. Without it they are ``Pickled``.
 
     Raises JournalError where there is no such file, JournalDamaged where it is no journal. Iterating gives an ``Entry``
-    for each item that is there when it begins, in order of position, from short reads: memory stays bounded, and no
-    writer is held up.
+    for each item that is there when it begins, once, in order of position, from short reads: no writer is held up,
+    and memory stays bounded (a bit an outcome). What a run moves to another position meanwhile may come out of order.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, unpickle: bool = False) -> None:
@@ -131,11 +132,24 @@ class Journal:
 
     def __iter__(self) -> Iterator[Entry]:
         ((last,),) = self._select("SELECT coalesce(max(id), 0) FROM outcomes")  # or it might never catch up
+        given = bytearray((last >> 3) + 1)  # a bit for each outcome
         position, row = -1, 0
-        while rows := self._page(position, row, last):
-            for found in rows:
-                yield self._entry(*found)
+        while rows := self._select(_PAGE_BY_POSITION, (position, row, last, _PAGE)):
+            yield from self._not_given(rows, given)
             row, position = rows[-1][:2]
+        if int.from_bytes(given, "little").bit_count() == last:
+            return
+        row = 0
+        while rows := self._select(_PAGE_BY_ID, (row, last, _PAGE)):  # what was moved to where this had been
+            yield from self._not_given(rows, given)
+            row = rows[-1][0]
+
+    def _not_given(self, rows: list[tuple[Any, ...]], given: bytearray) -> Iterator[Entry]:
+        for found in rows:
+            place, bit = found[0] >> 3, 1 << (found[0] & 7)
+            if not given[place] & bit:
+                given[place] |= bit
+                yield self._entry(*found)
 
     def failures(self, most: int) -> list[Entry]:
         """Up to so many of the items that failed, those first that were recorded first."""
@@ -181,9 +195,6 @@ class Journal:
             raise JournalError(f"the journal {self.path} was closed: open it again")
         with database.errors_of(self.path):
             return self._db.execute(sql, values).fetchall()
-
-    def _page(self, position: int, row: int, last: int) -> list[tuple[Any, ...]]:
-        return self._select(_PAGE_OF_ENTRIES, (position, row, last, _PAGE))
 
     def _entry(
         self,

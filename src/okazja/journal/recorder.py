@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from okazja._core.failure import texts_of
 from okazja._core.known import Known
-from okazja.errors import NotPicklable, TaskTypeError
+from okazja.errors import BadInput, TaskTypeError
 from okazja.journal import database, opening
 from okazja.journal.encoding import ABSENT, INT64, JSON, KEY, PICKLE, encode
 from okazja.journal.keys import Key
@@ -54,6 +54,10 @@ class Recorder:
             )
         if key is not None and not callable(key):
             raise TaskTypeError(f"key must be a function of one item or None, got {key!r}")
+        if function.endswith("<lambda>") and version is None:
+            raise BadInput(
+                f"the journal would know {function!r} by a name that all lambdas share: make it a def, or pass version="
+            )
         self.path: Path = database.as_path(path)
         self._owner = os.getpid()
         self._key = key
@@ -134,6 +138,16 @@ class Recorder:
         batch.rows.landed = batch.landed
         self._writer.put(batch.rows)
         return batch.unkept
+
+    def forget(self, keys: Sequence[Any] | None, positions: Iterable[int]) -> None:
+        """Items have no outcome to be kept: they were cut short, or never began."""
+        if keys is not None and os.getpid() == self._owner:
+            names = [keys[position] for position in positions]
+            self._lookup.visits.land(
+                key.key if type(key) is Named else key
+                for key in names
+                if type(key) is not Named or not key.replaces
+            )
 
     def check(self) -> None:
         """Raise the writer's error, if it has failed."""
@@ -223,7 +237,7 @@ class _Encoding:
             return None, KEY
         try:
             item, form = encode(name, "item")
-        except NotPicklable:  # the task has changed it so that it can no longer be kept
+        except Exception:  # the task has changed it, or changes it now, so that it can't be kept
             return None, ABSENT
         self._weigh(item)
         return item, form
