@@ -389,3 +389,21 @@ def test_short_calls_are_shared_by_few_until_one_is_slow() -> None:
     scheduler.relieve(1.0 + pause)
     assert sum(len(calls) for _, calls in scheduler.top_up([])) == 4
     assert not scheduler.backlog
+
+
+def test_a_chunk_beside_a_worker_that_rests_is_watched() -> None:
+    """No reply need come to have anybody look: its items may wait for each other."""
+    scheduler = Scheduler(2)
+    function = Function(None, "f", Timing())
+
+    def offer(items: int) -> int | None:
+        return scheduler.offer(Call(scheduler.number(), function, 0, b"", Client(), 0, items))
+
+    assert offer(1) == 0
+    assert not scheduler.needs_watch(), "one item waits for nobody"
+    assert scheduler.relieve(0.0) is None
+    scheduler = Scheduler(3)
+    assert offer(5) == 0
+    assert scheduler.needs_watch()
+    assert scheduler.relieve(0.0) is None
+    assert scheduler.stuck(0.0)[1] is not None

@@ -193,7 +193,8 @@ def test_recording_goes_on_while_rows_wait_for_the_disk(path: Path, monkeypatch:
 
 
 FORKS = """
-    import gc, os, sys
+    import gc, os, sys, warnings
+    warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside threads is what this is about
     from okazja import Journal
     from okazja.journal import Recorder
 

@@ -17,7 +17,8 @@ import subprocess
 from tests.progress.screen import environment, on_terminal, picture
 
 HEAD = """
-import logging, os, sys, threading, time
+import logging, os, sys, threading, time, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside threads is what some of these are about
 import okazja
 from okazja import Executor
 

@@ -64,7 +64,7 @@ class Scheduler:
         self._deep: set[int] = set()  # slots that hold what could wait; may hold stale entries
         self._brisk: set[int] = set()  # slots that hold short calls and have not been seen to be slow
         self._most_brisk = max(cpus, LEAST_BRISK)
-        self._parked = False  # calls may wait beside idle workers
+        self._parked = False  # calls or items may wait beside idle workers; `relieve` resets it
         self._watched = False  # and somebody has set a time to look again
         self._some_worn = False  # a living worker has asked to be replaced
         self.given: list[
@@ -93,6 +93,8 @@ class Scheduler:
             if slot is not None:
                 self._cut_to_life(self.workers[slot], call)
                 self._give(self.workers[slot], call)
+                # Its items may wait for each other while others rest, and no reply may be due: see `stuck`.
+                self._parked = self._parked or (call.items > 1 and bool(self._idle or self._unstarted))
                 return slot
         if call.urgent:
             self.backlog.appendleft(call)
@@ -116,7 +118,7 @@ class Scheduler:
         return True
 
     def needs_watch(self) -> bool:
-        """Whether `relieve` must be asked soon; said once."""
+        """Whether `relieve` and `stuck` must be asked soon; said once."""
         needed = self._parked and not self._watched
         self._watched = self._watched or needed
         return needed

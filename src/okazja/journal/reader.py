@@ -182,12 +182,16 @@ class Journal:
         db = database.connect(self.path, read_only=True)
         try:
             db.execute("SELECT count(*) FROM sqlite_master")
-        except sqlite3.OperationalError:
+        except BaseException as error:
             db.close()
-            if Path(f"{self.path}-wal").exists():
+            if not isinstance(error, sqlite3.OperationalError) or Path(f"{self.path}-wal").exists():
                 raise
             db = database.connect(self.path, read_only=True, immutable=True)
-            db.execute("SELECT count(*) FROM sqlite_master")
+            try:
+                db.execute("SELECT count(*) FROM sqlite_master")
+            except BaseException:
+                db.close()
+                raise
         return db
 
     def _select(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
