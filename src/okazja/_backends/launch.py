@@ -15,9 +15,11 @@ from multiprocessing.connection import wait
 from typing import Any, Protocol
 
 from okazja._backends import ledger, zygote_process
+from okazja._backends.base import Spec
 from okazja._transport import pickling
 from okazja._transport.arena import Reader
 from okazja._transport.channel import Channel
+from okazja._worker.cpus import share_of_cpus
 from okazja._worker.entry import LateWiring, Wiring, start_from_multiprocessing
 from okazja._worker.inner_threads import inner_threads, thread_variables, variables_of
 from okazja._worker.logs import current_levels
@@ -25,7 +27,7 @@ from okazja._worker.spec import WorkerSpec
 from okazja._worker.zygote import PassedFd
 from okazja.errors import ExecutorBroken, NotPicklable
 
-__all__ = ["ContextLauncher", "Exit", "Launcher", "WorkerProcess", "ZygoteLauncher", "needs_fork"]
+__all__ = ["ContextLauncher", "Exit", "Launcher", "WorkerProcess", "launcher"]
 
 SEND_TIMEOUT = 10.0  # seconds, for a zygote that is alive to read a request
 
@@ -312,7 +314,7 @@ def _directory() -> str:
         return "/"
 
 
-def needs_fork(error: NotPicklable) -> bool:
+def _needs_fork(error: NotPicklable) -> bool:
     """Whether initargs hold a primitive of multiprocessing's fork context, which can only be inherited."""
     cause = error.__cause__
     return isinstance(cause, (RuntimeError, FileNotFoundError)) and "fork" in str(cause)
@@ -375,3 +377,32 @@ class ContextLauncher:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def launcher(spec: Spec) -> Launcher:
+    """What starts the workers of an executor. Raises NotPicklable for an initializer that can't travel."""
+    worker_spec = WorkerSpec(
+        executor=spec.name,
+        initializer=spec.initializer,
+        initargs=spec.initargs,
+        cpus=share_of_cpus(spec.max_workers),
+        authkey=_authkey(),
+        argv=tuple(sys.argv),
+        memory_limit=spec.memory_limit,
+        inner_max_num_threads=spec.inner_max_num_threads,
+    )
+    if spec.mp_context is None:
+        try:
+            return ZygoteLauncher(worker_spec, f"okazja-{spec.board.number}")
+        except NotPicklable as error:
+            if not _needs_fork(error):
+                raise
+    import multiprocessing
+
+    context = spec.mp_context if spec.mp_context is not None else multiprocessing.get_context("fork")
+    return ContextLauncher(worker_spec, context, spec.name)
+
+
+def _authkey() -> bytes | None:
+    process = sys.modules.get("multiprocessing.process")
+    return bytes(process.current_process().authkey) if process is not None else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import select
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -17,7 +16,7 @@ from typing import Any
 
 from okazja._backends import worker_logs
 from okazja._backends.base import Capabilities, Deliver, Spec
-from okazja._backends.launch import ContextLauncher, Exit, Launcher, WorkerProcess, ZygoteLauncher, needs_fork
+from okazja._backends.launch import ContextLauncher, Exit, WorkerProcess, launcher
 from okazja._core.messages import (
     BackendFailed,
     Call,
@@ -36,11 +35,8 @@ from okazja._transport.board import CALL, COMMAND, PID, TARGET, TARGET_ITEM, UNK
 from okazja._transport.channel import TIDY, Channel
 from okazja._transport.codec import decode_error
 from okazja._transport.patience import Patience
-from okazja._worker.cpus import share_of_cpus
 from okazja._worker.logs import LOG
 from okazja._worker.loop import BACK, HAND_BACK, INTERRUPT, READY, SIGNAL, WORN_OUT
-from okazja._worker.spec import WorkerSpec
-from okazja.errors import NotPicklable
 
 __all__ = ["ProcessBackend"]
 
@@ -91,7 +87,7 @@ class ProcessBackend:
         self._poll.register(self._wake, select.EPOLLIN)
         self.arena = Arena(create(spec.max_workers))
         try:
-            self._launcher = _launcher(spec)
+            self._launcher = launcher(spec)
         except BaseException:
             self.arena.close()
             self._poll.close()
@@ -477,31 +473,3 @@ def _event(port: WorkerProcess, _: int, what: str, body: Any) -> Event:
     if what == WORN_OUT:
         return WornOut(port)
     return StartFailed(port, decode_error(body))
-
-
-def _launcher(spec: Spec) -> Launcher:
-    worker_spec = WorkerSpec(
-        executor=spec.name,
-        initializer=spec.initializer,
-        initargs=spec.initargs,
-        cpus=share_of_cpus(spec.max_workers),
-        authkey=_authkey(),
-        argv=tuple(sys.argv),
-        memory_limit=spec.memory_limit,
-        inner_max_num_threads=spec.inner_max_num_threads,
-    )
-    if spec.mp_context is None:
-        try:
-            return ZygoteLauncher(worker_spec, f"okazja-{spec.board.number}")
-        except NotPicklable as error:
-            if not needs_fork(error):
-                raise
-    import multiprocessing
-
-    context = spec.mp_context if spec.mp_context is not None else multiprocessing.get_context("fork")
-    return ContextLauncher(worker_spec, context, spec.name)
-
-
-def _authkey() -> bytes | None:
-    process = sys.modules.get("multiprocessing.process")
-    return bytes(process.current_process().authkey) if process is not None else None

@@ -72,7 +72,8 @@ class ThreadLimits:
     def __init__(self, name: str, abandon: Abandon) -> None:
         self._name = name
         self._abandon = abandon
-        self._lock = threading.RLock()  # re-entrant: a stream may be finalized, and so stopped, anywhere
+        # Re-entrant: a stream may be finalized, and so stopped, anywhere. Entered by itself, as that of a run.
+        self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._attempts: set[Attempt] = set()
         self._timeouts = Timeouts()
@@ -128,7 +129,7 @@ class ThreadLimits:
 
     def stop(self, chosen: Callable[[Call], bool], stop: Stop) -> None:
         """Interrupt the chosen calls that run now."""
-        with self._changed:
+        with self._lock:
             calls = [attempt.call for attempt in list(self._attempts) if chosen(attempt.call)]
             for call in calls:
                 stop_call(call, stop)
@@ -148,7 +149,7 @@ class ThreadLimits:
 
     def close(self) -> None:
         """The watcher ends with the last attempt."""
-        with self._changed:
+        with self._lock:
             self._closed = True
             self._changed.notify_all()
 
@@ -156,7 +157,7 @@ class ThreadLimits:
 
     def _watch(self) -> None:
         while True:
-            with self._changed:
+            with self._lock:
                 due, pause = self._look(monotonic())
                 if pause is None:
                     self.watcher = None

@@ -1,6 +1,5 @@
 """The engine behind every Executor, its futures, and its passes over inputs."""
 
-from okazja._engine.context import context_values
 from okazja._engine.engine import Engine
 from okazja._engine.future import Future
 from okazja._engine.input import DirectInput, RangeInput, ReadInput, can_block
@@ -18,6 +17,5 @@ __all__ = [
     "StreamOptions",
     "StreamRun",
     "can_block",
-    "context_values",
     "live_engines",
 ]

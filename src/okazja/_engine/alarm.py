@@ -27,7 +27,8 @@ class Alarm:
     def __init__(self, name: str) -> None:
         self._name = name
         # Re-entrant, because what waits may be finalized, and so cancelled, anywhere.
-        self._changed = threading.Condition(threading.RLock())
+        self._lock = threading.RLock()  # entered by itself, as that of a run
+        self._changed = threading.Condition(self._lock)
         self._waiting: list[Entry] = []  # a heap
         self._numbers = count()
         self._thread: threading.Thread | None = None
@@ -35,7 +36,7 @@ class Alarm:
     def at(self, when: float, action: Callable[[], None]) -> Entry:
         """Have something done at a time of the monotonic clock. Returns what `cancel` takes."""
         entry: Entry = [when, next(self._numbers), action]
-        with self._changed:
+        with self._lock:
             heapq.heappush(self._waiting, entry)
             if self._thread is None:
                 thread = threading.Thread(
@@ -54,7 +55,7 @@ class Alarm:
 
     def cancel(self, entry: Entry) -> None:
         """Never mind."""
-        with self._changed:
+        with self._lock:
             entry[2] = None
             if self._waiting and self._waiting[0] is entry:
                 self._changed.notify()
@@ -69,7 +70,7 @@ class Alarm:
 
     def _next(self) -> Callable[[], None] | None:
         """What is due next, once it is; None: nothing has come for a while."""
-        with self._changed:
+        with self._lock:
             while True:
                 while self._waiting and self._waiting[0][2] is None:
                     heapq.heappop(self._waiting)

@@ -130,7 +130,8 @@ class ReadInput:
         self._iterator: Iterator[Any] | None = iterator
         self._most = LOOK_AHEAD if look_ahead is None else min(look_ahead, LOOK_AHEAD)
         # Re-entrant, because the stream may be finalized, and so closed, anywhere.
-        self._changed = threading.Condition(threading.RLock())
+        self._lock = threading.RLock()  # entered by itself, as that of a run
+        self._changed = threading.Condition(self._lock)
         self._items: deque[Any] = deque()
         self._weights: deque[int] = deque()  # bytes, one for each of these
         self._bytes = 0  # of all of them
@@ -147,7 +148,7 @@ class ReadInput:
         if not self._started:
             self._start()
         items = self._items
-        with self._changed:
+        with self._lock:
             taken = [items.popleft() for _ in range(min(most, len(items)))]
             self._bytes -= sum([self._weights.popleft() for _ in taken])
             if self._is_low():
@@ -165,7 +166,7 @@ class ReadInput:
 
     def close(self) -> None:
         """See Source."""
-        with self._changed:
+        with self._lock:
             self._closed = self.ended = True
             self._items.clear()
             self._weights.clear()
@@ -195,7 +196,7 @@ class ReadInput:
             self._read(holder.pop())
         except BaseException as problem:
             error = problem.with_traceback(problem.__traceback__.tb_next if problem.__traceback__ else None)
-        with self._changed:
+        with self._lock:
             if not self._closed:
                 self._error = error
             self._read_all = True
@@ -203,11 +204,11 @@ class ReadInput:
         self.on_news()
 
     def _read(self, iterator: Iterator[Any]) -> None:
-        items, changed = self._items, self._changed
+        items, lock = self._items, self._lock
         try:
             for item in iterator:
                 bytes_ = weight(item)
-                with changed:
+                with lock:
                     if self._closed:
                         return
                     items.append(item)
@@ -229,7 +230,7 @@ class ReadInput:
 
     def _room(self) -> bool:
         """Wait until more may be read; False if nothing may."""
-        with self._changed:
+        with self._lock:
             while not self._is_low() and not self._closed:
                 self._changed.wait()
             return not self._closed

@@ -2,7 +2,7 @@
 
 ``map`` and ``stream`` are two faces of one ``Run``. Items are taken from its source only in the thread that
 calls ``map``, ``next`` or ``shutdown``; what was taken and not yet handed to the caller is bounded, in items
-and in bytes. The run's condition guards its counters; it is never held while input is drawn or the
+and in bytes. The run's lock guards its counters; it is never held while input is drawn or the
 caller's code runs.
 """
 
@@ -22,13 +22,13 @@ from okazja._core.messages import Call, Function, Timing
 from okazja._core.observer import Observer
 from okazja._core.weight import weight
 from okazja._engine.chunk import Chunk
-from okazja._engine.context import context_values
 from okazja._engine.engine import Engine
 from okazja._engine.future import report_lost
 from okazja._engine.input import NoInput, in_reader, news_for
 from okazja._engine.reports import Reports
 from okazja._engine.source import Batch, Recorder, Source
 from okazja._transport import codec, pickling
+from okazja._worker.context import context_values
 from okazja._worker.task import name_of
 from okazja.errors import ExecutorShutdown, describe
 
@@ -66,8 +66,10 @@ class Run:
         self._chunksize = 1 if engine.shares_memory else chunksize
         self.buffersize = buffersize
         self._ordered = ordered
-        # Re-entrant, because the iterator may be finalized, and so closed, anywhere.
-        self._changed = threading.Condition(threading.RLock())
+        # Re-entrant, because the iterator may be finalized, and so closed, anywhere. Entered by itself: a Condition's
+        # methods are Python code, and a Ctrl-C that breaks into the one that lets go would leave it held.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._chunks: deque[Chunk] = deque()  # drawn and not handed over; unordered: those that are done
         self._pending = 0  # chunks without all of their outcomes
         self._parked = 0  # of them, those that nobody works on: what is left of them waits to be tried again
@@ -109,7 +111,7 @@ class Run:
 
     def top_up(self, *, bounded: bool = True) -> None:
         """Draw input and send it, as far as there is room. Does nothing while another thread does it."""
-        with self._changed:
+        with self._lock:
             if self._drawing or self._input_ended or self.closed:
                 return
             if bounded and self._pending - self._parked > self._high // 2:
@@ -126,7 +128,7 @@ class Run:
             self.close()
             raise
         finally:
-            with self._changed:
+            with self._lock:
                 self._drawing = False
                 self._changed.notify_all()
             self._end_if_drawn()
@@ -179,7 +181,7 @@ class Run:
             self._drawn += len(batch.items)
             self._admit(base, batch)
         if source.ended:  # only now, when nothing is left to be sent
-            with self._changed:
+            with self._lock:
                 self._drawn_all = not self._input_ended  # else somebody has closed the input
                 self._input_ended = True
         return bool(batch.items) and not self._input_ended
@@ -190,7 +192,7 @@ class Run:
         chunk = self._chunk(base, batch)
         if self._engine.shares_memory:
             chunk.bytes = chunk.sent = weight(items[0])
-        with self._changed:
+        with self._lock:
             self._held_bytes += chunk.sent
             self._pending += 1
             self._held_items += len(items)
@@ -200,7 +202,7 @@ class Run:
 
     def news(self) -> None:
         """Items have become available, or the input has ended."""
-        with self._changed:
+        with self._lock:
             self._starved = False
             self._changed.notify_all()
 
@@ -225,7 +227,7 @@ class Run:
         kind, payload, errors = codec.encode_items(items, self._star, engine.arena)
         chunk.bytes = chunk.sent = len(payload)
         self._each_bytes = max(self._each_bytes, len(payload) // len(items))
-        with self._changed:
+        with self._lock:
             self._held_bytes += chunk.sent
         lo = 0
         for bad in [*errors, len(items)]:
@@ -252,7 +254,7 @@ class Run:
         """Items of a chunk have their outcomes."""
         if self._reports.wanted and not self.closed:
             self._report(chunk, items)
-        with self._changed:
+        with self._lock:
             chunk.left -= items
             if seconds:
                 self._pace.measured(seconds, items)
@@ -265,7 +267,7 @@ class Run:
 
     def _report(self, chunk: Chunk, items: int) -> None:
         """Tell of outcomes that nobody has seen yet: once the last is seen, the run may be over."""
-        with self._changed:
+        with self._lock:
             failed = len(chunk.errors) - chunk.reported
             chunk.reported += failed
         self._reports.settled(items - failed, failed)
@@ -278,7 +280,7 @@ class Run:
                 while self._chores:
                     self._chores.popleft()()
                 self.top_up()
-                with self._changed:
+                with self._lock:
                     chunk = self._next_done()
                     if chunk is None:
                         if self._is_over():
@@ -333,7 +335,7 @@ class Run:
 
     def took_one(self) -> None:
         """The caller takes a result: with a buffersize, exactly one more item may be drawn."""
-        with self._changed:
+        with self._lock:
             self._held_items -= 1
 
     def handed_out(self, iterator: Any) -> None:
@@ -383,7 +385,7 @@ class Run:
             self._engine.run_ended(self)
             return
         while not self._input_ended and not self.closed:
-            with self._changed:
+            with self._lock:
                 if in_reader() or (self._drawing and self._drawer == threading.get_ident()):
                     return  # this very input shuts the executor down
                 if self._drawing and not wait:
@@ -397,7 +399,7 @@ class Run:
 
     def _give_up_input(self, error: BaseException) -> None:
         """Draw no more; the caller gets the error after what was drawn."""
-        with self._changed:
+        with self._lock:
             if not self._input_ended:
                 self._input_error = error
                 self._input_ended = True
@@ -424,7 +426,8 @@ class Run:
 
     def after_fork(self) -> None:
         """In a child of a fork: nothing more will arrive, and some thread may have held the condition."""
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._source = NoInput()  # some thread may hold its lock
         self._reports.after_fork()
         self._chores.clear()
@@ -438,7 +441,7 @@ class Run:
         """The caller wants no more: what has not begun never will."""
         if self._pace.seconds and self._fn.key:
             self._engine.functions.remember(self._fn.key, self._pace.seconds)
-        with self._changed:
+        with self._lock:
             early = not self.closed and bool(self._pending)
             self.closed = True
             self._input_ended = True
@@ -457,7 +460,7 @@ class Run:
 
     def shut(self) -> None:
         """The executor was shut down and has nothing left to do: nothing more will be reported."""
-        with self._changed:
+        with self._lock:
             over = self._input_ended and not self._pending and not self._drawing
         if over:
             self._reports.end(self._is_whole())

@@ -111,7 +111,7 @@ class StreamRun(Run):
         chunk.remember(batch.known)
         failed = len(chunk.errors)
         self._reports.known(chunk.size - failed, failed)
-        with self._changed:
+        with self._lock:
             self._held_items += chunk.size
             self._held_bytes += chunk.bytes
             self._settled += chunk.size
@@ -147,7 +147,7 @@ class StreamRun(Run):
         if self._reports.wanted and not self.closed:
             self._reports.outcomes(chunk, done, len(again))
         away = [call for call in again if call.sink is not chunk]
-        with self._changed:
+        with self._lock:
             self._settled += len(done)
             if seconds and done:
                 self._pace.measured(seconds, len(done) + len(again))
@@ -204,7 +204,7 @@ class StreamRun(Run):
             chunk: Any = call.sink
             failures = chunk.failures[call.lo]
             when = monotonic() + backoff.pause(self._options.backoff, failures, _chance.random())
-            with self._changed:
+            with self._lock:
                 if self.closed or self.halt is not None or not self.retries:
                     late.append(call)
                     continue
@@ -220,7 +220,7 @@ class StreamRun(Run):
 
     def _due(self, call: Call) -> None:
         """An item has waited long enough."""
-        with self._changed:
+        with self._lock:
             if self._waiting.pop(call, None) is None:
                 return
             self._no_longer_waits(call)
@@ -244,7 +244,7 @@ class StreamRun(Run):
 
     def _stop_waiting(self) -> list[Call]:
         """The calls that waited."""
-        with self._changed:
+        with self._lock:
             calls = list(self._waiting)
             for call, entry in self._waiting.items():
                 self._engine.alarm.cancel(entry)
@@ -262,7 +262,7 @@ class StreamRun(Run):
 
     def _send_again(self, calls: Sequence[Call]) -> None:
         """Send calls, one after the other: where a call runs at once, it fails inside of this."""
-        with self._changed:
+        with self._lock:
             self._again.extend(calls)
             if self._sending_again:
                 return
@@ -279,7 +279,7 @@ class StreamRun(Run):
             self._withdraw()
 
     def _next_again(self) -> Call | None:
-        with self._changed:
+        with self._lock:
             if self._again:
                 return self._again.popleft()
             self._sending_again = False
@@ -299,7 +299,7 @@ class StreamRun(Run):
 
     def _expire(self) -> None:
         """The deadline has passed: draw no more, end what runs, and say of each item what became of it."""
-        with self._changed:
+        with self._lock:
             if self.closed or (self._input_ended and not self._pending and not self._drawing):
                 return
             seconds = self._options.deadline

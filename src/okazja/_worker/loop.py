@@ -12,7 +12,6 @@ other can be hit.
 
 from __future__ import annotations
 
-import contextvars
 import functools
 import os
 import signal
@@ -44,11 +43,11 @@ from okazja._transport.board import (
     Board,
 )
 from okazja._transport.channel import DEFINE, TIDY
+from okazja._worker.context import with_context
 from okazja._worker.interrupt import Interrupted
 from okazja._worker.limits import MemoryLimit, Watched
 from okazja._worker.logs import WorkerMouth
-from okazja._worker.task import checked, name_of
-from okazja.errors import TaskTypeError
+from okazja._worker.task import checked, name_of, refuse_coroutines
 
 __all__ = ["BACK", "FAILED", "HAND_BACK", "INTERRUPT", "READY", "SIGNAL", "WORN_OUT", "Interrupted", "Worker"]
 
@@ -210,7 +209,7 @@ class Worker:
             unsent: dict[int, BaseException] = {}
             kinds = set(map(type, values))
             if CoroutineType in kinds:
-                _refuse_coroutines(values, unsent)
+                refuse_coroutines(values, unsent)
             mark = functools.partial(_mark_timed if timed else _mark_item, self._words, lo)
             form, body, unpicklable = self._encoded(values, kinds, mark)
             self._in_task = False
@@ -315,7 +314,7 @@ class Worker:
         if fn is not self._described:
             self._described = fn
             self._board.describe(self._slot, name_of(fn))
-        return fn if context is None else _Inside(_context(context), fn)
+        return fn if context is None else with_context(fn, context)
 
     # --- a limit to memory ----------------------------------------------------------------------------
 
@@ -448,31 +447,3 @@ def _where(frame: FrameType | None) -> str:
     inner = takewhile(lambda pair: pair[0].f_code.co_filename != __file__, traceback.walk_stack(frame))
     lines = traceback.StackSummary.extract(inner).format()
     return "".join(["Traceback (most recent call last):\n", *reversed(lines), "Interrupted"])
-
-
-def _refuse_coroutines(values: list[Any], errors: dict[int, BaseException]) -> None:
-    for position, value in enumerate(values):
-        try:
-            checked(value)
-        except TaskTypeError as error:
-            errors[position] = error
-            values[position] = None
-
-
-class _Inside:
-    """A function, each call of which has its own copy of a context."""
-
-    def __init__(self, context: contextvars.Context, fn: Callable[..., Any]) -> None:
-        self._context = context
-        self._fn = fn
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._context.copy().run(self._fn, *args, **kwargs)
-
-
-def _context(pickled: bytes) -> contextvars.Context:
-    """A context in which the variables that the executor was told to send have their values."""
-    context = contextvars.copy_context()
-    for var, value in pickling.loads(pickled):
-        context.run(var.set, value)
-    return context

@@ -10,7 +10,7 @@ from typing import Any
 
 from okazja.errors import TaskTypeError
 
-__all__ = ["check_arity", "check_task", "checked", "name_of"]
+__all__ = ["check_arity", "check_task", "checked", "name_of", "refuse_coroutines"]
 
 _NO_TASK = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
@@ -56,6 +56,16 @@ def checked(value: Any) -> Any:
             f"the task returned an unawaited coroutine of {name}: run it inside the task with asyncio.run(...)"
         )
     return value
+
+
+def refuse_coroutines(values: list[Any], errors: dict[int, BaseException]) -> None:
+    """Put None for each result that is one, and a TaskTypeError at its position into ``errors``."""
+    for position, value in enumerate(values):
+        try:
+            checked(value)
+        except TaskTypeError as error:
+            errors[position] = error
+            values[position] = None
 
 
 def check_arity(fn: Callable[..., Any], count: int) -> None:

@@ -21,9 +21,10 @@ from typing import Any, Literal, ParamSpec, TypeVar
 
 from okazja._backends import find_backend
 from okazja._core.messages import Call, Function, Timing
-from okazja._engine import Engine, Future, Run, StreamRun, can_block, context_values
+from okazja._engine import Engine, Future, Run, StreamRun, can_block
 from okazja._engine.source import Source
 from okazja._transport import codec, pickling
+from okazja._worker.context import context_values
 from okazja._worker.task import check_task, name_of
 from okazja.errors import NotPicklable, TaskTypeError, UnsupportedParameter
 from okazja.executor.checks import (
