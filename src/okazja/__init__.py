@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from okazja._worker.cpus import cpu_count
     from okazja.errors import (
         BadInput,
+        Deadlock,
         ExecutorBroken,
         ExecutorShutdown,
         JournalDamaged,
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
         NotPicklable,
         NotRebuilt,
         OkazjaError,
+        OwnerDied,
+        OwnerDiedWarning,
         RecordedFailure,
         RemoteTraceback,
         TaskTypeError,
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BadInput",
+    "Deadlock",
     "Executor",
     "ExecutorBroken",
     "ExecutorShutdown",
@@ -60,6 +64,8 @@ __all__ = [
     "NotPicklable",
     "NotRebuilt",
     "OkazjaError",
+    "OwnerDied",
+    "OwnerDiedWarning",
     "Outcome",
     "Progress",
     "RecordedFailure",

@@ -1,0 +1,1 @@
+"""Locks, semaphores and their like: the same names on every backend, one package for each way to share."""
