@@ -88,6 +88,10 @@ class ExecutorShutdown(OkazjaError, RuntimeError):
     """The executor was shut down and takes no further work."""
 
 
+class Deadlock(OkazjaError, RuntimeError):
+    """A wait that could never have ended. Says who waits for whom."""
+
+
 # --- the task's: what it takes or returns can't travel ----------------------------------------------
 
 
