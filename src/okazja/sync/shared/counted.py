@@ -11,7 +11,7 @@ from typing import Any
 
 from okazja.sync.shared import counter
 from okazja.sync.shared.deadlock import look_for_circles
-from okazja.sync.shared.layout import GATE, HINT, ORPHAN, SEMAPHORE, WORD
+from okazja.sync.shared.layout import COUNTS, GATE, HINT, ORPHAN, SEMAPHORE, WORD
 from okazja.sync.shared.primitive import Primitive
 from okazja.sync.shared.region import Region
 from okazja.sync.shared.slots import LOOK, Seat, before_wait
@@ -67,18 +67,19 @@ class Counted(Primitive):
     # --- acquiring -------------------------------------------------------------------------------------
 
     def _attempt(self, seat: tuple[int, int, Seat]) -> bool:
-        """Try once, and wait out whoever counts."""
+        """Try once. Whoever counts has the permits in hand meanwhile: that is waited out."""
         words, (want, mark, _) = self._words, seat
         while True:
-            words[want] = self._id
+            counts = words[COUNTS]  # before the gate is looked at: then a count that begins in between is noticed
             if not words[GATE]:
-                break
-            words[want] = 0
+                words[want] = self._id
+                got = self._try(False)
+                if got:
+                    self._note(mark)
+                words[want] = 0
+                if got or words[COUNTS] == counts:
+                    break
             self._region.guarded(_nothing)
-        got = self._try(False)
-        if got:
-            self._note(mark)
-        words[want] = 0
         return got or (words[self._id + ORPHAN] != 0 and self._inherit(mark))
 
     def _acquire_slowly(self, blocking: bool, deadline: float | None) -> bool:
@@ -115,7 +116,7 @@ class Counted(Primitive):
                 if not slots.was_woken(sleeper, number):
                     self._others_may_be_gone()
                     if deadline is None:
-                        look_for_circles(slots, sleeper, number)
+                        look_for_circles(slots, sleeper)
                     pause = LOOK
         finally:
             slots.leave(sleeper)
