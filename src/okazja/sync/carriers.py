@@ -28,7 +28,7 @@ else:
 class Queue(ABC):
     """As ``queue.Queue``: first in, first out, bounded if ``maxsize`` is above 0."""
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ()
 
     @property
     @abstractmethod
@@ -138,7 +138,7 @@ def checked(timeout: float | None) -> float | None:
 class Connection(ABC):
     """An end of a pipe, as ``multiprocessing.Pipe`` has it; any number of users at each end, messages stay whole."""
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ()
 
     @abstractmethod
     def _send(self, kind: int, item: Any) -> None:
@@ -252,7 +252,7 @@ def fitting(message: Any, maxlength: int | None) -> Any:
 class Shared(ABC):
     """What a shared value and a shared array have in common: memory, and a lock that guards it by convention."""
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ()
 
     @abstractmethod
     def get_lock(self) -> Lock | RLock | Any:

@@ -40,7 +40,7 @@ OnOwnerDeath = Literal["warn", "raise"]
 class Lockable(ABC):
     """What can be acquired and released, by ``with`` and ``async with`` as well."""
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ()
 
     @abstractmethod
     def _acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
@@ -145,7 +145,11 @@ class RLock(Lockable):
         return try_by_task(self._identity, lambda: self._acquire(False, timeout))
 
     async def _acquire_soon(self, timeout: float = -1) -> bool:
-        return await acquire_by_task(self._identity, super()._acquire_soon, deadline_of(timeout))
+        return await acquire_by_task(self._identity, self._acquire_plain_soon, deadline_of(timeout))
+
+    async def _acquire_plain_soon(self, timeout: float = -1) -> bool:
+        """For the thread of this loop, whichever task it runs."""
+        return await super()._acquire_soon(timeout)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -297,7 +301,7 @@ class Condition(Lockable):
 class Event(ABC):
     """As ``threading.Event``: a flag that one can wait for."""
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ()
 
     @abstractmethod
     def is_set(self) -> bool:
@@ -331,7 +335,7 @@ class Event(ABC):
 class Barrier(ABC):
     """As ``threading.Barrier``: ``parties`` wait for each other."""
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ()
 
     @abstractmethod
     def _wait(self, timeout: float | None = None) -> int:
