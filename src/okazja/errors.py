@@ -88,10 +88,6 @@ class ExecutorShutdown(OkazjaError, RuntimeError):
     """The executor was shut down and takes no further work."""
 
 
-class Deadlock(OkazjaError, RuntimeError):
-    """A wait that could never have ended. Says who waits for whom."""
-
-
 # --- the task's: what it takes or returns can't travel ----------------------------------------------
 
 
@@ -233,4 +229,4 @@ class OwnerDiedWarning(RuntimeWarning):
 
 
 class Deadlock(OkazjaError, RuntimeError):
-    """Threads wait for each other in a circle and would do so for ever. The message shows who waits for whom."""
+    """A wait that would never have ended, of threads in a circle, say. The message shows who waits for whom."""

@@ -6,15 +6,19 @@ from collections.abc import Callable
 from typing import Any
 
 from okazja.sync.faces import OnOwnerDeath
+from okazja.sync.memory import SharedValue
 from okazja.sync.shared.barrier import SharedBarrier
 from okazja.sync.shared.condition import SharedCondition
 from okazja.sync.shared.event import SharedEvent
 from okazja.sync.shared.layout import CLOSED, HIGH, PID
 from okazja.sync.shared.lock import SharedLock, SharedRLock
+from okazja.sync.shared.pipe import SharedConnection, make_pipe
+from okazja.sync.shared.queue import SharedQueue
 from okazja.sync.shared.recovery import Recovery
 from okazja.sync.shared.region import Region
 from okazja.sync.shared.semaphore import SharedBoundedSemaphore, SharedSemaphore
 from okazja.sync.shared.slots import Slots
+from okazja.sync.shared.values import make_array, make_value
 
 __all__ = ["SharedPrimitives"]
 
@@ -64,3 +68,15 @@ class SharedPrimitives:
         self, parties: int, action: Callable[[], object] | None = None, timeout: float | None = None
     ) -> SharedBarrier:
         return SharedBarrier.create(self.region, parties, action, timeout)
+
+    def Queue(self, maxsize: int = 0) -> SharedQueue:  # noqa: D102, N802
+        return SharedQueue.create(self.region, maxsize)
+
+    def Pipe(self, duplex: bool = True) -> tuple[SharedConnection, SharedConnection]:  # noqa: D102, N802
+        return make_pipe(self.region, duplex)
+
+    def Value(self, typecode_or_type: Any, *args: Any, lock: Any = True) -> SharedValue:  # noqa: D102, N802
+        return make_value(self.region, typecode_or_type, args, lock)
+
+    def Array(self, typecode_or_type: Any, size_or_initializer: Any, *, lock: Any = True) -> Any:  # noqa: D102, N802
+        return make_array(self.region, typecode_or_type, size_or_initializer, lock)

@@ -158,6 +158,16 @@ class Region:
         fcntl.fcntl(self._guard, fcntl.F_OFD_SETLKW, _LOCK)
 
     @property
+    def memory(self) -> mmap.mmap:
+        """All of it, as one buffer of bytes."""
+        return self._memory
+
+    @property
+    def descriptor(self) -> int:
+        """A descriptor of its file, to map parts of it in other ways."""
+        return self._guard
+
+    @property
     def closed(self) -> bool:
         """Whether the executor has ended."""
         return bool(self.words[CLOSED])
