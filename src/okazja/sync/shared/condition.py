@@ -50,6 +50,15 @@ class SharedCondition(Primitive, faces.Condition):
     def __enter__(self) -> bool:
         return self._lock.__enter__()
 
+    def _release_save(self) -> int:
+        return self._lock._release_save()
+
+    def _acquire_restore(self, depth: int) -> None:
+        self._lock._acquire_restore(depth)
+
+    def _recursion_count(self) -> int:
+        return self._lock._recursion_count() if isinstance(self._lock, SharedRLock) else 0
+
     def _is_owned(self) -> bool:
         return self._lock._is_owned() if isinstance(self._lock, SharedRLock) else self._lock.locked()
 

@@ -256,10 +256,15 @@ class SharedRLock(_Owned, faces.RLock):
             return
         self._let_go(seat)
 
+    def _recursion_count(self) -> int:
+        return int(self._words[self._depth]) if self._is_owned() else 0
+
     def _release_save(self) -> int:
-        depth = self._words[self._depth]
+        depth = self._recursion_count()
+        if not depth:
+            raise RuntimeError("cannot release un-acquired lock")
         self._let_go(self._here.seat)
-        return int(depth)
+        return depth
 
     def _acquire_restore(self, depth: int) -> None:
         try:
