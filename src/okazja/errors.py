@@ -88,6 +88,10 @@ class ExecutorShutdown(OkazjaError, RuntimeError):
     """The executor was shut down and takes no further work."""
 
 
+class Deadlock(OkazjaError, RuntimeError):
+    """A wait that could never have ended. Says who waits for whom."""
+
+
 # --- the task's: what it takes or returns can't travel ----------------------------------------------
 
 
@@ -226,7 +230,3 @@ class OwnerDied(OkazjaError, RuntimeError):
 
 class OwnerDiedWarning(RuntimeWarning):
     """As `OwnerDied`, where the lock was taken all the same."""
-
-
-class Deadlock(OkazjaError, RuntimeError):
-    """A wait that would never have ended, of threads in a circle, say. The message shows who waits for whom."""

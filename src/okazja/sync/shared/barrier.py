@@ -8,11 +8,10 @@ from time import monotonic, monotonic_ns
 from typing import Any, Self
 
 from okazja.sync import faces
-from okazja.sync.shared.layout import ACTOR, BARRIER_KIND, BROKEN, LOCK, PARTIES, VERDICT
+from okazja.sync.shared.layout import ACTOR, BARRIER_KIND, BROKEN, PARTIES, VERDICT
 from okazja.sync.shared.lock import QuietLock
 from okazja.sync.shared.primitive import Primitive
 from okazja.sync.shared.region import Region
-from okazja.sync.shared.slots import before_wait
 
 __all__ = ["SharedBarrier"]
 
@@ -62,15 +61,15 @@ class SharedBarrier(Primitive, faces.Barrier):
     def _wait(self, timeout: float | None = None) -> int:
         timeout = self._timeout if timeout is None else timeout
         deadline = None if timeout is None else monotonic() + timeout
-        slots, seat = self._slots, self._here.seat[2]
-        before_wait()
+        slots, seat, naps = self._slots, self._here.seat[2], 0
         while True:
             try:
                 with self._lock:
                     acting, index, number = self._come(deadline is not None)
                 if not acting:
                     return index if number and self._passed(number, deadline) else self._complete(index)
-                slots.sleep(seat, deadline)
+                slots.sleep(seat, deadline, naps)
+                naps += 1
                 if deadline is not None and monotonic() >= deadline:
                     self.abort()
             finally:
@@ -91,15 +90,16 @@ class SharedBarrier(Primitive, faces.Barrier):
 
     def _passed(self, number: int, deadline: float | None) -> bool:
         """Sleep until somebody says how it ends."""
-        slots, seat = self._slots, self._here.seat[2]
+        slots, seat, naps = self._slots, self._here.seat[2], 0
         while not slots.was_woken(seat, number):
             if deadline is not None and monotonic() >= deadline:
                 with self._lock:
                     if not slots.was_woken(seat, number):
                         self._break()
                 break
-            slots.sleep(seat, deadline)
-            if not slots.was_woken(seat, number):
+            slots.sleep(seat, deadline, naps)
+            naps += 1
+            if naps > 1 and not slots.was_woken(seat, number):
                 self._others_may_be_gone()
         if self._words[VERDICT + seat.slot] != PASSED:
             raise BrokenBarrierError

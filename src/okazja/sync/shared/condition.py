@@ -8,11 +8,10 @@ from typing import Any, Self
 from okazja.errors import BadInput
 from okazja.sync import faces
 from okazja.sync.faces import OnOwnerDeath
-from okazja.sync.shared.layout import CONDITION_KIND, INSIDE, LOCK
+from okazja.sync.shared.layout import CONDITION_KIND, INSIDE
 from okazja.sync.shared.lock import SharedLock, SharedRLock
 from okazja.sync.shared.primitive import Primitive
 from okazja.sync.shared.region import Region
-from okazja.sync.shared.slots import before_wait
 
 __all__ = ["SharedCondition"]
 
@@ -36,7 +35,9 @@ class SharedCondition(Primitive, faces.Condition):
         if lock is None:
             lock = SharedRLock.create(region, on_owner_death=on_owner_death)
         if not isinstance(lock, SharedLock | SharedRLock) or lock._region is not region:
-            raise BadInput(f"the lock of a Condition must be a Lock or RLock of the same executor, got {lock!r}")
+            raise BadInput(
+                f"the lock of a Condition must be a Lock or RLock of the same executor, got {lock!r}"
+            )
         return cls(region, cls._place(region, LOCK=lock._id), lock)
 
     def _options(self) -> tuple[Any, ...]:
@@ -49,6 +50,15 @@ class SharedCondition(Primitive, faces.Condition):
     def __enter__(self) -> bool:
         return self._lock.__enter__()
 
+    def _release_save(self) -> int:
+        return self._lock._release_save()
+
+    def _acquire_restore(self, depth: int) -> None:
+        self._lock._acquire_restore(depth)
+
+    def _recursion_count(self) -> int:
+        return self._lock._recursion_count() if isinstance(self._lock, SharedRLock) else 0
+
     def _is_owned(self) -> bool:
         return self._lock._is_owned() if isinstance(self._lock, SharedRLock) else self._lock.locked()
 
@@ -56,7 +66,6 @@ class SharedCondition(Primitive, faces.Condition):
         if not self._is_owned():
             raise RuntimeError("cannot wait on un-acquired lock")
         deadline = None if timeout is None else monotonic() + timeout
-        before_wait()
         lock, words, inside = self._lock, self._words, INSIDE + self._here.seat[1] - 1
         token, depth = self._enrol(timed=deadline is not None), 0
         words[inside] = self._id  # until the lock is back: whoever finds this thread dead tells the others
@@ -82,12 +91,13 @@ class SharedCondition(Primitive, faces.Condition):
         return self._slots.was_woken(seat, token)
 
     def _sleep(self, number: int, deadline: float | None) -> bool:
-        slots, seat = self._slots, self._here.seat[2]
+        slots, seat, naps = self._slots, self._here.seat[2], 0
         while not slots.was_woken(seat, number):
             if deadline is not None and monotonic() >= deadline:
                 return False
-            slots.sleep(seat, deadline)
-            if not slots.was_woken(seat, number):
+            slots.sleep(seat, deadline, naps)
+            naps += 1
+            if naps > 1 and not slots.was_woken(seat, number):
                 self._others_may_be_gone()
         return True
 

@@ -14,12 +14,11 @@ from okazja.sync.shared.deadlock import look_for_circles
 from okazja.sync.shared.layout import COUNTS, GATE, HINT, ORPHAN, SEMAPHORE, WORD
 from okazja.sync.shared.primitive import Primitive
 from okazja.sync.shared.region import Region
-from okazja.sync.shared.slots import LOOK, Seat, before_wait
+from okazja.sync.shared.slots import Seat
 
 __all__ = ["Counted", "deadline_of"]
 
 SPIN = 20  # attempts before a thread goes to sleep, about a microsecond
-SUSPICIOUS = 0.5  # seconds of waiting after which a thread looks whether it waits in a circle
 MOST_SECONDS = 9_223_372_036.0  # as threading.TIMEOUT_MAX has it
 
 
@@ -70,7 +69,9 @@ class Counted(Primitive):
         """Try once. Whoever counts has the permits in hand meanwhile: that is waited out."""
         words, (want, mark, _) = self._words, seat
         while True:
-            counts = words[COUNTS]  # before the gate is looked at: then a count that begins in between is noticed
+            counts = words[
+                COUNTS
+            ]  # before the gate is looked at: then a count that begins in between is noticed
             if not words[GATE]:
                 words[want] = self._id
                 got = self._try(False)
@@ -100,9 +101,8 @@ class Counted(Primitive):
     def _wait(self, seat: tuple[int, int, Seat], deadline: float | None) -> bool:
         if deadline is not None and monotonic() >= deadline:
             return False
-        before_wait()
         slots, words, sleeper = self._slots, self._words, seat[2]
-        since, pause = monotonic_ns(), SUSPICIOUS
+        since, naps = monotonic_ns(), 0
         try:
             while True:
                 number = slots.enter(sleeper, self._id, since, timed=deadline is not None)
@@ -110,14 +110,14 @@ class Counted(Primitive):
                 slots.fence(sleeper)
                 if self._attempt(seat):
                     return True
-                slots.sleep(sleeper, deadline, pause)
+                slots.sleep(sleeper, deadline, naps)
                 if deadline is not None and monotonic() >= deadline:
                     return self._attempt(seat)
-                if not slots.was_woken(sleeper, number):
+                if naps and not slots.was_woken(sleeper, number):
                     self._others_may_be_gone()
                     if deadline is None:
                         look_for_circles(slots, sleeper)
-                    pause = LOOK
+                naps += 1
         finally:
             slots.leave(sleeper)
             self._wake_next(sleeper)

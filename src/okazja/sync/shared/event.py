@@ -9,7 +9,6 @@ from okazja.sync import faces
 from okazja.sync.shared.layout import EVENT_KIND, FLAG
 from okazja.sync.shared.primitive import Primitive
 from okazja.sync.shared.region import Region
-from okazja.sync.shared.slots import before_wait
 
 __all__ = ["SharedEvent"]
 
@@ -47,15 +46,16 @@ class SharedEvent(Primitive, faces.Event):
         if self.is_set():
             return True
         deadline = None if timeout is None else monotonic() + timeout
-        before_wait()
         slots, seat = self._slots, self._here.seat[2]
         try:
             number = slots.enter(seat, self._id, monotonic_ns(), timed=deadline is not None)
             slots.fence(seat)
+            naps = 0
             while not self.is_set() and not slots.was_woken(seat, number):
                 if deadline is not None and monotonic() >= deadline:
                     return False
-                slots.sleep(seat, deadline)
+                slots.sleep(seat, deadline, naps)
+                naps += 1
             return True
         finally:
             slots.leave(seat)

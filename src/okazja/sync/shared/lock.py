@@ -116,6 +116,10 @@ class _Owned(Counted):
         if broke_in is not None:
             raise broke_in
 
+    def _acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Plain acquire. Raises Deadlock where that would wait for ever, in a circle."""
+        raise NotImplementedError
+
     def locked(self) -> bool:
         """Whether some thread has it."""
         return not self._semaphore._get_value() and not self._words[self._id + ORPHAN]
@@ -210,7 +214,7 @@ class SharedLock(_Owned, faces.Lock):
 
 
 class SharedRLock(_Owned, faces.RLock):
-    """`threading.RLock` for the threads of all processes of an executor. On the death of its owner: see `SharedLock`."""
+    """`threading.RLock` for the threads of all processes of an executor. When its owner dies: as `SharedLock`."""
 
     kind = RLOCK_KIND
 
@@ -252,10 +256,15 @@ class SharedRLock(_Owned, faces.RLock):
             return
         self._let_go(seat)
 
+    def _recursion_count(self) -> int:
+        return int(self._words[self._depth]) if self._is_owned() else 0
+
     def _release_save(self) -> int:
-        depth = self._words[self._depth]
+        depth = self._recursion_count()
+        if not depth:
+            raise RuntimeError("cannot release un-acquired lock")
         self._let_go(self._here.seat)
-        return int(depth)
+        return depth
 
     def _acquire_restore(self, depth: int) -> None:
         try:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import ClassVar, Self
 
 from okazja.sync import faces
+from okazja.sync.shared import counter
 from okazja.sync.shared.counted import Counted, deadline_of
 from okazja.sync.shared.layout import GATE, GIVEN, HIGH, PERMITS, SEMAPHORE_KIND, SIGNALS, SLOTS, TAKEN, WORD
 from okazja.sync.shared.recovery import held
@@ -22,10 +23,11 @@ class SharedSemaphore(Counted, faces.Semaphore):
     """
 
     kind = SEMAPHORE_KIND
+    bounded: ClassVar[bool] = False  # there are never more permits than at first
 
     def __init__(self, region: Region, place: int) -> None:
         words = region.words
-        super().__init__(region, place, self._most(words[place + PERMITS]))
+        super().__init__(region, place, words[place + PERMITS] if self.bounded else counter.MOST)
         self._taken, self._given = words[place + TAKEN], words[place + GIVEN]
 
     @classmethod
@@ -34,14 +36,10 @@ class SharedSemaphore(Counted, faces.Semaphore):
         if value < 0:
             raise ValueError("semaphore initial value must be >= 0")
         taken, given = (region.allocate(SLOTS * WORD) // WORD for _ in range(2))
-        signals = int(value == 0)
-        return cls(region, cls._place(region, value, PERMITS=value, SIGNALS=signals, TAKEN=taken, GIVEN=given))
-
-    @staticmethod
-    def _most(permits: int) -> int:
-        from okazja.sync.shared.counter import MOST
-
-        return MOST
+        signals = int(value == 0 and not cls.bounded)
+        return cls(
+            region, cls._place(region, value, PERMITS=value, SIGNALS=signals, TAKEN=taken, GIVEN=given)
+        )
 
     def _note(self, mark: int) -> None:
         self._words[self._taken + mark - 1] += 1
@@ -142,16 +140,7 @@ class SharedSemaphore(Counted, faces.Semaphore):
 class SharedBoundedSemaphore(SharedSemaphore, faces.BoundedSemaphore):
     """`threading.BoundedSemaphore` for the threads of all processes of an executor."""
 
-    @staticmethod
-    def _most(permits: int) -> int:
-        return permits
-
-    @classmethod
-    def create(cls, region: Region, value: int = 1) -> Self:
-        """A new one with so many permits, of which there will never be more. Raises ValueError for a negative number."""
-        made = super().create(region, value)
-        region.words[made._id + SIGNALS] = 0
-        return made
+    bounded = True
 
     def _check(self, taken: int, n: int) -> None:
         if taken < n:
