@@ -10,7 +10,7 @@ from collections.abc import Callable
 from time import monotonic, monotonic_ns
 
 from okazja._transport.patience import Patience
-from okazja.sync.shared.slots import LOOK, Slots, before_wait
+from okazja.sync.shared.slots import Slots
 
 __all__ = ["Room"]
 
@@ -43,25 +43,16 @@ class Room:
         for slot, number in self._slots.sleepers(self._place):
             self._slots.wake(slot, number)
 
-    def wait(
-        self,
-        ready: Callable[[], object],
-        deadline: float | None,
-        look_around: Callable[[], object] | None = None,
-    ) -> bool:
-        """Wait until ``ready()``; False: the time is over. ``look_around`` is called every `LOOK` seconds.
-
-        Raises ExecutorShutdown where the executor has ended.
-        """
+    def wait(self, ready: Callable[[], object], deadline: float | None) -> bool:
+        """Wait until ``ready()``; False: the time is over. Raises ExecutorShutdown where the executor has ended."""
         if deadline is not None and monotonic() >= deadline:
             return bool(ready())
         if self._patience.awake(lambda _: ready()):
             return True
-        before_wait()
         slots, words, place = self._slots, self._words, self._place
         seat = slots.here.seat[2]
         since = monotonic_ns()
-        done = False
+        done, naps = False, 0
         try:
             while True:
                 slots.enter(seat, place, since, timed=deadline is not None)
@@ -70,9 +61,8 @@ class Room:
                 done = bool(ready())
                 if done or (deadline is not None and monotonic() >= deadline):
                     return done
-                slots.sleep(seat, deadline, LOOK)
-                if look_around is not None and monotonic_ns() - since > LOOK * 1e9:
-                    look_around()
+                slots.sleep(seat, deadline, naps)
+                naps += 1
         finally:
             slots.leave(seat)
             if not done and words[place]:
