@@ -19,7 +19,7 @@ from typing import Any
 __all__ = ["Enrolled", "aside", "deadline_of", "in_loop", "left_until", "regained"]
 
 SLICE = 0.25  # seconds after which a helper looks whether its coroutine was cancelled
-IDLE = 5.0  # seconds that a helper without work stays
+IDLE = 1.0  # seconds that a helper without work stays
 
 _modules = sys.modules
 
