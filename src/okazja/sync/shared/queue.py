@@ -26,7 +26,7 @@ from okazja.sync.coroutines import deadline_of
 from okazja.sync.shared.blocks import CLASSES, PID_BITS, Blocks, process_name
 from okazja.sync.shared.layout import HIGH, SLOTS, WORD
 from okazja.sync.shared.lock import SharedLock
-from okazja.sync.shared.parcels import LARGE, LARGE_BYTES, pack, unpack
+from okazja.sync.shared.parcels import LARGE, LARGE_BYTES, MARSHALLED, pack, unpack
 from okazja.sync.shared.region import Region, Ticket
 from okazja.sync.shared.ring import COUNT, RING_WORDS, Ring
 from okazja.sync.shared.room import Room
@@ -70,6 +70,8 @@ class SharedQueue(Queue):
         self._getters = Room(self._slots, place + GETTERS)
         self._putters = Room(self._slots, place + PUTTERS)
         self._joiners = Room(self._slots, place + JOINERS)
+        self._getters_word, self._putters_word = place + GETTERS, place + PUTTERS
+        self._shut_word, self._got = place + SHUT, place + GOT
         self._maxsize = int(self._words[place + MAXSIZE])
         self._blocks = Blocks(region, place + LISTS, self._my_name)
         self._pid, self._name = os.getpid(), process_name()
@@ -112,7 +114,10 @@ class SharedQueue(Queue):
         return not self._maxsize or len(self._ring) < self._maxsize or self._shut
 
     def _put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
-        self._put_packed(*pack(item), block=block, timeout=timeout)
+        kind, data = pack(item)
+        if type(data) is bytes and timeout is None and self._try_put(kind, data):
+            return
+        self._put_packed(kind, data, block=block, timeout=timeout)
 
     def _put_packed(
         self, kind: int, data: bytes | list[Any], *, block: bool = True, timeout: float | None = None
@@ -146,14 +151,14 @@ class SharedQueue(Queue):
     def _try_put(self, kind: int, data: bytes) -> bool:
         words = self._words
         with self._putting:
-            if words[self._place + SHUT]:
+            if words[self._shut_word]:
                 raise ShutDown
             if self._maxsize and len(self._ring) >= self._maxsize:
                 return False
             self._ring.put(kind, data)
-        if words[self._place + GETTERS]:
+        if words[self._getters_word]:
             self._getters.wake_one()
-        if self._maxsize and words[self._place + PUTTERS] and self._has_room():
+        if self._maxsize and words[self._putters_word] and self._has_room():
             self._putters.wake_one()
         return True
 
@@ -163,7 +168,9 @@ class SharedQueue(Queue):
         return not self._ring.empty or self._shut
 
     def _get(self, block: bool = True, timeout: float | None = None) -> Any:
-        return self._opened(*self._get_record(block, timeout))
+        record = self._try_get() if timeout is None else None
+        kind, data = record or self._get_record(block, timeout)
+        return marshal.loads(data) if kind == MARSHALLED else self._opened(kind, data)
 
     def _get_record(self, block: bool = True, timeout: float | None = None) -> tuple[int, bytes]:
         if timeout is not None and block:
@@ -183,22 +190,24 @@ class SharedQueue(Queue):
 
     def _try_get(self) -> tuple[int, bytes] | None:
         words, ring = self._words, self._ring
+        head = ring.head
         with self._taking:
-            if ring.empty:
-                if words[self._place + SHUT]:
+            before = words[head]
+            if before == words[ring.tail]:
+                if words[self._shut_word]:
                     raise ShutDown
                 return None
             slot = self._here.seat[2].slot
             if slot not in self._known:
                 self._begin_to_count(slot)
-            kind, data, head = ring.first()
+            kind, data, after = ring.at(before)
             if kind >= LARGE:
                 self._blocks.hand_over(marshal.loads(data)[0])
-            words[self._place + GOT + slot] += 1
-            ring.take(head)
-        if words[self._place + GETTERS] and not ring.empty:
+            words[self._got + slot] += 1
+            words[head] = after
+        if words[self._getters_word] and not ring.empty:
             self._getters.wake_one()
-        if words[self._place + PUTTERS]:
+        if words[self._putters_word]:
             self._putters.wake_one()
         return kind, data
 
@@ -290,7 +299,7 @@ class SharedQueue(Queue):
 
     @property
     def _shut(self) -> bool:
-        return bool(self._words[self._place + SHUT])
+        return bool(self._words[self._shut_word])
 
     def qsize(self) -> int:
         """How many items wait; others may change it at once."""
@@ -298,7 +307,7 @@ class SharedQueue(Queue):
 
     def shutdown(self, immediate: bool = False) -> None:
         """Let nobody put any more; ``get`` raises ShutDown once it is empty (immediate: from now on)."""
-        self._words[self._place + SHUT] = 1
+        self._words[self._shut_word] = 1
         if immediate:
             self._drain()
         for room in (self._getters, self._putters, self._joiners):

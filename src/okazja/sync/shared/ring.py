@@ -95,18 +95,11 @@ class Ring:
     def _segment(self) -> int:
         return self._region.allocate(2 * SEGMENT) + SEGMENT - 1 & -SEGMENT  # addresses cost nothing
 
-    def first(self) -> tuple[int, bytes, int]:
-        """Kind and bytes of the first record, and what HEAD will be without it.
+    def at(self, head: int) -> tuple[int, bytes, int]:
+        """Kind and bytes of the record that HEAD says is the first, and what HEAD says once it is taken.
 
-        With the lock of those who take; there is one.
+        With the lock of those who take.
         """
-        return self._at(self._words[self.head])
-
-    def take(self, head: int) -> None:
-        """The first record is taken. With the lock of those who take."""
-        self._words[self.head] = head
-
-    def _at(self, head: int) -> tuple[int, bytes, int]:
         words = self._words
         place = (head & PLACES) << 3
         header = words[place >> 3]
@@ -123,6 +116,6 @@ class Ring:
         found = []
         head, tail = self._words[self.head], self._words[self.tail]
         while head != tail:
-            kind, data, head = self._at(head)
+            kind, data, head = self.at(head)
             found.append((kind, data))
         return found

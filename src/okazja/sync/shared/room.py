@@ -7,24 +7,28 @@ hint after an atomic operation on memory (the release of a lock is one): so one 
 from __future__ import annotations
 
 from collections.abc import Callable
+from os import sched_yield
 from time import monotonic, monotonic_ns
 
-from okazja._transport.patience import Patience
 from okazja.sync.shared.slots import Slots
 
 __all__ = ["Room"]
+
+AWAKE = 100_000  # ns that a thread looks again and again before it sleeps; after a wait that was long it
+GLANCE = 5_000  # looks for so long only
+LONG = 2_000_000  # ns
 
 
 class Room:
     """One of them. ``place``: the index of its word, the hint, which names it as well."""
 
-    __slots__ = ("_patience", "_place", "_slots", "_words")
+    __slots__ = ("_awake", "_place", "_slots", "_words")
 
     def __init__(self, slots: Slots, place: int) -> None:
         self._slots = slots
         self._words = slots.words
         self._place = place
-        self._patience = Patience()
+        self._awake = AWAKE  # ns; of the next wait of this process
 
     def wake_one(self) -> None:
         """Have the one who has waited longest look again."""
@@ -47,15 +51,18 @@ class Room:
         """Wait until ``ready()``; False: the time is over. Raises ExecutorShutdown where the executor has ended."""
         if deadline is not None and monotonic() >= deadline:
             return bool(ready())
-        if self._patience.awake(lambda _: ready()):
-            return True
+        began = monotonic_ns()
+        until = began + self._awake
+        while monotonic_ns() < until:
+            if ready():
+                return True
+            sched_yield()
         slots, words, place = self._slots, self._words, self._place
         seat = slots.here.seat[2]
-        since = monotonic_ns()
         done, naps = False, 0
         try:
             while True:
-                slots.enter(seat, place, since, timed=deadline is not None)
+                slots.enter(seat, place, began, timed=deadline is not None)
                 words[place] = 1
                 slots.fence(seat)
                 done = bool(ready())
@@ -65,5 +72,6 @@ class Room:
                 naps += 1
         finally:
             slots.leave(seat)
+            self._awake = GLANCE if monotonic_ns() - began > LONG else AWAKE
             if not done and words[place]:
                 self.wake_one()  # a wake-up that it used up may have been meant for another
