@@ -2,7 +2,7 @@
 
 The layers; each imports only from those to its right, and ``tests/test_layers.py`` holds this:
 
-cli → jobs, report → measure → watch, check → executor → stream, group, journal, progress → _engine → _backends → _worker → sync → _transport → _core → errors
+cli → jobs, report → measure → watch, check → executor, running → stream, group, journal, progress → _engine → _backends → _worker → sync → _transport → _core → errors
 
 Names are loaded when they are first used, so that ``import okazja`` costs next to nothing.
 """  # noqa: E501  (one line, read by the test)
@@ -13,17 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from okazja._engine import Future
+    from okazja._worker.cancellation import Token, current_token
     from okazja._worker.cpus import cpu_count
     from okazja.errors import (
         BadInput,
         ExecutorBroken,
         ExecutorShutdown,
+        GroupCancelled,
+        GroupClosed,
+        Interrupted,
         JournalDamaged,
         JournalError,
         JournalFull,
         JournalInUse,
         JournalMismatch,
         JournalUntrusted,
+        LoopRunning,
         NotPicklable,
         NotRebuilt,
         OkazjaError,
@@ -37,10 +42,12 @@ if TYPE_CHECKING:
         WorkerDied,
     )
     from okazja.executor import Executor, map  # noqa: A004  (the field's name for it)
+    from okazja.group import Group
     from okazja.journal import Journal
     from okazja.measure.compare import compare
     from okazja.measure.timer import timer
     from okazja.progress import Progress
+    from okazja.running import run
     from okazja.stream import Outcome
     from okazja.watch.tree import tree
 
@@ -50,6 +57,10 @@ __all__ = [
     "ExecutorBroken",
     "ExecutorShutdown",
     "Future",
+    "Group",
+    "GroupCancelled",
+    "GroupClosed",
+    "Interrupted",
     "Journal",
     "JournalDamaged",
     "JournalError",
@@ -57,6 +68,7 @@ __all__ = [
     "JournalInUse",
     "JournalMismatch",
     "JournalUntrusted",
+    "LoopRunning",
     "NotPicklable",
     "NotRebuilt",
     "OkazjaError",
@@ -65,6 +77,7 @@ __all__ = [
     "RecordedFailure",
     "RemoteTraceback",
     "TaskTypeError",
+    "Token",
     "TooManyFailures",
     "UnknownBackend",
     "UnsupportedHere",
@@ -72,7 +85,9 @@ __all__ = [
     "WorkerDied",
     "compare",
     "cpu_count",
+    "current_token",
     "map",
+    "run",
     "timer",
     "tree",
 ]
@@ -82,12 +97,16 @@ __version__ = "0.1.0"
 _HOME = {
     "Executor": "okazja.executor",
     "Future": "okazja._engine",
+    "Group": "okazja.group",
     "Journal": "okazja.journal",
     "Outcome": "okazja.stream",
     "Progress": "okazja.progress",
+    "Token": "okazja._worker.cancellation",
     "compare": "okazja.measure.compare",
     "cpu_count": "okazja._worker.cpus",
+    "current_token": "okazja._worker.cancellation",
     "map": "okazja.executor",
+    "run": "okazja.running",
     "timer": "okazja.measure.timer",
     "tree": "okazja.watch.tree",
 }

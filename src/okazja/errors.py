@@ -5,6 +5,7 @@ Each one can be pickled: it may have to travel from a worker to the caller.
 
 from __future__ import annotations
 
+import concurrent.futures
 import errno
 import pickle
 from concurrent.futures.process import BrokenProcessPool
@@ -14,12 +15,16 @@ __all__ = [
     "BadInput",
     "ExecutorBroken",
     "ExecutorShutdown",
+    "GroupCancelled",
+    "GroupClosed",
+    "Interrupted",
     "JournalDamaged",
     "JournalError",
     "JournalFull",
     "JournalInUse",
     "JournalMismatch",
     "JournalUntrusted",
+    "LoopRunning",
     "NotPicklable",
     "NotRebuilt",
     "OkazjaError",
@@ -83,6 +88,28 @@ class TaskTypeError(OkazjaError, TypeError):
 
 class ExecutorShutdown(OkazjaError, RuntimeError):
     """The executor was shut down and takes no further work."""
+
+
+class GroupClosed(OkazjaError, RuntimeError):
+    """The group's block has not begun, or is over: it takes no tasks."""
+
+
+class LoopRunning(OkazjaError, RuntimeError):
+    """``okazja.run`` was called where an event loop runs already: there a coroutine is awaited."""
+
+
+# --- nobody's: something was to end -----------------------------------------------------------------
+
+
+class Interrupted(BaseException):
+    """Raised inside a task that is to stop: its time is over, its group was cancelled, or Ctrl-C came.
+
+    No ``Exception``, as ``asyncio.CancelledError`` is none: a task that catches all of those ends nevertheless.
+    """
+
+
+class GroupCancelled(OkazjaError, concurrent.futures.CancelledError):
+    """The group takes no more tasks, because one has failed, its deadline has passed or it was cancelled."""
 
 
 # --- the task's: what it takes or returns can't travel ----------------------------------------------

@@ -39,6 +39,7 @@ class Spec:
     initializer: Callable[..., object] | None = None
     initargs: tuple[Any, ...] = ()
     thread_name_prefix: str = ""
+    once: bool = False  # each worker runs one call; where calls are placed, the scheduler sees to that
     mp_context: Any = None
     memory_limit: int | None = None  # bytes
     inner_max_num_threads: int | Literal["auto"] | None = None

@@ -83,8 +83,8 @@ class ThreadBackend:
             try:
                 with self._lock:
                     # The thread counts before anybody can close: it is waited for, and has its initializer.
-                    if not self._closed and self._broken is None and self._slots and not take(self._idle):
-                        thread = self._new_thread()
+                    if not self._closed and self._broken is None and self._slots:
+                        thread = None if self._finds_idle() else self._new_thread()
                     if self._closed:
                         raise ExecutorShutdown("cannot schedule new futures after shutdown of the executor")
                     self._queue.put(call)
@@ -97,6 +97,10 @@ class ThreadBackend:
         if self._broken is not None:
             self._fail_all(self._broken)
         return ()
+
+    def _finds_idle(self) -> bool:
+        """Whether a thread that waits for a call takes the next one."""
+        return not self._spec.once and take(self._idle)
 
     def _new_thread(self) -> _Thread | None:
         """With the lock held: a thread that counts, to be started without it; None if there are enough."""
@@ -173,18 +177,26 @@ class ThreadBackend:
                 words[FIRST] = call.base + 1
                 words[STARTED] = monotonic_ns()
                 words[CALL] = call.id
-                if call.sink._begin():
-                    call.slot = slot
-                    reply = self._limits.run(call) if call.stoppable else execute(call)
-                    if reply is None:
-                        return  # left behind: the board, too, is another's now
-                    self._deliver([(None, [reply])], ())
-                    del reply
-                else:
-                    call.sink._refused(call)
+                if not self._execute(call, slot):
+                    return  # left behind: the board, too, is another's now
                 words[DONE] += 1
                 del call  # nothing of it must stay alive while this thread waits
+                if self._spec.once:
+                    self._leave()
+                    break
         words[CALL] = words[PID] = 0
+
+    def _execute(self, call: Call, slot: int) -> bool:
+        """Run a call, unless it was cancelled. False: this thread was left behind in it."""
+        if not call.sink._begin():
+            call.sink._refused(call)
+            return True
+        call.slot = slot
+        reply = self._limits.run(call) if call.stoppable else execute(call)
+        if reply is None:
+            return False
+        self._deliver([(None, [reply])], ())
+        return True
 
     def _leave(self) -> None:
         """This thread takes no more calls; the last one to say so after the end lets go of everything."""

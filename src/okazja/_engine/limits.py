@@ -90,7 +90,7 @@ class Limits:
         """Interrupt, or kill; with no lock held."""
         for port, step, call, item in due:
             if step is Step.INTERRUPT:
-                self._backend.interrupt(port, call.id, item)
+                self._backend.interrupt(port, call.id, item if call.base >= 0 else None)
             elif self._running(port)[:2] == (call.id, item):
                 worker: Any = port
                 worker.kill()

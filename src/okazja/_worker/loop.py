@@ -43,6 +43,7 @@ from okazja._transport.board import (
     Board,
 )
 from okazja._transport.channel import DEFINE, TIDY
+from okazja._worker.cancellation import Token, enter_worker
 from okazja._worker.context import with_context
 from okazja._worker.interrupt import Interrupted
 from okazja._worker.limits import MemoryLimit, Watched
@@ -80,6 +81,9 @@ class Worker:
         self._item = -1  # the running item of a stream's chunk; -1: none, so nothing to interrupt
         self._times: list[int] = []  # ns that each item of a stream's chunk took so far
         self._interrupted: dict[int, str] = {}  # where it stood, by item of a stream's chunk
+        self._token = Token()  # of what runs, if it asked for one
+        self._token_of = (0, -1)
+        self._struck = 0  # the last call that was interrupted as a whole
         self._in_task = False  # the main thread is in a task, so a signal handler may reply
         self._asked = False  # to hand back, at the next chance
         self._handing_back = False
@@ -97,6 +101,7 @@ class Worker:
         words[PID] = os.getpid()
         words[TID] = threading.get_native_id()
         os.register_at_fork(after_in_child=self._after_fork)
+        enter_worker(self.token)
         while True:
             words[CALL] = 0
             entries = self._end.receive()
@@ -382,17 +387,28 @@ class Worker:
         for it looks at the target once it is done.
         """
         if not target:
-            if command & INTERRUPT:
+            # The command may have been taken by the handling of another signal: once, the target alone says enough.
+            if command & INTERRUPT or self._struck != self._number:
+                self._struck = self._number
+                self.token().set()
                 raise Interrupted
         elif self._handing_back:
             return
         elif self._item == target - 1 and self._item not in self._interrupted:
             self._interrupted[self._item] = ""
+            self.token().set()
             try:
                 self._interrupted[self._item] = _where(frame)
                 self._hand_back()
             finally:
                 raise Interrupted
+
+    def token(self) -> Token:
+        """The cancellation token of what runs: set by the time that it is interrupted."""
+        running = (self._number, self._item)
+        if self._token_of != running:
+            self._token, self._token_of = Token(), running
+        return self._token
 
     def _enter_task(self) -> None:
         """From here on a signal handler may reply. What was asked for a moment before is done now."""
