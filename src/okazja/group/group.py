@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import concurrent.futures
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextvars import Token as Reset
 from enum import Enum
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, ParamSpec, Self, TypeVar, overload
 
 from okazja._core.messages import Stop
 from okazja._engine import Future
@@ -23,7 +23,7 @@ from okazja._engine.alarm import Alarm
 from okazja._worker.cancellation import Token, group_token
 from okazja.errors import BadInput, GroupCancelled, GroupClosed, describe
 from okazja.group.ending import Ending
-from okazja.group.member import Member, is_cancellation
+from okazja.group.member import HALT, Member, is_cancellation
 from okazja.group.places import OwnWorkers, Place
 
 if TYPE_CHECKING:
@@ -88,13 +88,21 @@ class Group:
         self._alarm: Alarm | None = None
         self._side: LoopSide | None = None  # of the event loop that runs the block
 
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+    @overload
+    def submit(
+        self, fn: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Future[T]: ...
+
+    @overload
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]: ...
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Have ``fn(*args, **kwargs)`` run; returns its future, which is cancelled if the group is.
 
         Tasks may do so too, where they share memory. Raises GroupCancelled once the group was cancelled, GroupClosed
         outside of the block, and what ``Executor.submit`` raises.
         """
-        member: Member[T] = Member(self)
+        member: Member[Any] = Member(self)
         try:
             with self._lock:
                 self._check_open()
@@ -163,7 +171,7 @@ class Group:
             first = not self._why
             if first:
                 self._why, self._overdue = why, overdue
-            self.halt = self.halt or Stop(monotonic(), "its group was cancelled", abandon=False)
+            self.halt = HALT
         self.token.set()
         self._place.stop(self, self.halt)
         if first and self._side is not None:

@@ -61,10 +61,12 @@ class LoopSide:
                 over.set()
                 self.wake()
 
-        threading.Thread(target=work, name="okazja-join", daemon=True).start()
+        thread = threading.Thread(target=work, name="okazja-join", daemon=True)
+        thread.start()
         while not over.is_set():
             with suppress(asyncio.CancelledError):  # `cancelled` will tell
                 await self.woken()
+        thread.join()  # it has nothing left to do
 
     async def cancelled(self) -> bool:
         """At the end: whether somebody else has cancelled the task. The request of the group is taken back."""

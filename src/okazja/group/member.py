@@ -14,9 +14,12 @@ from okazja._engine import Future
 from okazja._worker.cancellation import Token, group_token
 from okazja.errors import Interrupted
 
-__all__ = ["Member", "Owner", "is_cancellation"]
+__all__ = ["HALT", "Member", "Owner", "is_cancellation"]
 
 T = TypeVar("T")
+
+
+HALT = Stop(0.0, "its group was cancelled", abandon=False)  # since ever: there is no time to lose
 
 
 class Owner(Protocol):
@@ -24,6 +27,10 @@ class Owner(Protocol):
 
     token: Token
     halt: Stop | None  # nothing begins any more, and what runs is to end
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the tasks were told to end."""
 
 
 class Member(Future[T]):
@@ -40,7 +47,7 @@ class Member(Future[T]):
 
     def set_exception(self, exception: BaseException | None) -> None:
         """Set the exception; for executors and tests."""
-        if exception is not None and self.run.halt is not None and is_cancellation(exception):
+        if exception is not None and self.run.cancelled and is_cancellation(exception):
             self._cancelled()
         else:
             super().set_exception(exception)
@@ -59,6 +66,10 @@ class Member(Future[T]):
 
     def _begin(self) -> bool:
         return self.run.halt is None and super()._begin()
+
+    def _halt_group(self) -> None:
+        """It has failed, as will be told in a moment. The engine's lock is held."""
+        self.run.halt = self.run.halt or HALT
 
     def _refused(self, call: Call) -> None:
         self._cancelled()

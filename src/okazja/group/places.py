@@ -49,6 +49,8 @@ class Pool:
     def enter(self, *, in_loop: bool) -> None:
         """Raise if the executor takes no work."""
         self._engine.check_open()
+        with self._engine.lock:
+            self._engine.groups += 1
 
     def start(
         self, member: Member[Any], fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -62,6 +64,8 @@ class Pool:
 
     def close(self) -> None:
         """The executor goes on."""
+        with self._engine.lock:
+            self._engine.groups -= 1
 
 
 class OwnWorkers:
