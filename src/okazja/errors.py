@@ -5,6 +5,7 @@ Each one can be pickled: it may have to travel from a worker to the caller.
 
 from __future__ import annotations
 
+import concurrent.futures
 import errno
 import pickle
 from concurrent.futures.process import BrokenProcessPool
@@ -20,11 +21,13 @@ __all__ = [
     "JournalInUse",
     "JournalMismatch",
     "JournalUntrusted",
+    "LoopRunning",
     "NotPicklable",
     "NotRebuilt",
     "OkazjaError",
     "RecordedFailure",
     "RemoteTraceback",
+    "TaskCancelled",
     "TaskTypeError",
     "TooManyFailures",
     "UnknownBackend",
@@ -85,7 +88,16 @@ class ExecutorShutdown(OkazjaError, RuntimeError):
     """The executor was shut down and takes no further work."""
 
 
-# --- the task's: what it takes or returns can't travel ----------------------------------------------
+class LoopRunning(OkazjaError, RuntimeError):
+    """An event loop runs in this thread already: there a coroutine is awaited, nothing else runs it."""
+
+
+# --- the task's: it ended by itself, or what it takes or returns can't travel -----------------------
+
+
+class TaskCancelled(OkazjaError, concurrent.futures.CancelledError):
+    """A coroutine was cancelled from inside, or with the task that awaited its future."""
+
 
 
 class NotPicklable(OkazjaError, pickle.PicklingError, TypeError, AttributeError):

@@ -16,6 +16,7 @@ from okazja._backends.serial import execute, initializer_failed
 from okazja._backends.thread_limits import Attempt, ThreadLimits, may_be_daemon, take
 from okazja._core.messages import Call, Port, Reply, Stop
 from okazja._transport.board import CALL, DONE, FIRST, PID, STARTED, TID
+from okazja._worker.coroutines import close_loop, finished
 from okazja.errors import ExecutorBroken, ExecutorShutdown
 
 __all__ = ["ThreadBackend"]
@@ -41,7 +42,10 @@ class _Thread(threading.Thread):
             self._work(self)
         finally:
             del self._work
-            self.over.set()
+            try:
+                close_loop()
+            finally:
+                self.over.set()
 
 
 class ThreadBackend:
@@ -203,7 +207,7 @@ class ThreadBackend:
         initializer = self._spec.initializer
         if initializer is not None:
             try:
-                initializer(*self._spec.initargs)
+                finished(initializer(*self._spec.initargs))
             except BaseException as error:
                 self._broken = initializer_failed(error)
                 self._fail_all(self._broken)
