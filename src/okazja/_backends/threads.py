@@ -69,7 +69,7 @@ class ThreadBackend:
         # has no lock is taken from in one step: a finalizer may submit or close in the middle of anything here.
         self._lock = threading.RLock()
         self._idle: deque[None] = deque()  # one for each thread that waits for a call
-        self._slots = deque(range(spec.max_workers))  # of threads that can still be started
+        self._slots = deque(range(spec.first_slot, spec.first_slot + spec.max_workers))  # of threads that can still be started
         self._closed = False
         self._over = False  # everything was let go of
         self._broken: ExecutorBroken | None = None
@@ -185,10 +185,14 @@ class ThreadBackend:
                     self._deliver([(None, [reply])], ())
                     del reply
                 else:
-                    call.sink._refused(call)
+                    self._refuse(call)
                 words[DONE] += 1
                 del call  # nothing of it must stay alive while this thread waits
         words[CALL] = words[PID] = 0
+
+    def _refuse(self, call: Call) -> None:
+        """The call was cancelled before it began."""
+        call.sink._refused(call)
 
     def _leave(self) -> None:
         """This thread takes no more calls; the last one to say so after the end lets go of everything."""

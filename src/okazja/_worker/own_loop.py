@@ -16,7 +16,7 @@ from okazja._worker.coroutines import AnyCoroutine
 from okazja._worker.interrupt import Interrupted
 from okazja.errors import LoopRunning, TaskCancelled
 
-__all__ = ["OwnLoop", "cancelled"]
+__all__ = ["OwnLoop", "boxed", "cancelled", "unboxed"]
 
 
 class OwnLoop:
@@ -42,7 +42,7 @@ class OwnLoop:
             loop.set_exception_handler(self._on_problem)
         box: list[Any] = []
         self.running = coroutine
-        self._task = loop.create_task(_boxed(coroutine, box))
+        self._task = loop.create_task(boxed(coroutine, box))
         del coroutine
         try:
             self._run(loop, self._task)
@@ -50,14 +50,7 @@ class OwnLoop:
                 self._run(loop, loop.create_task(_cancel_all(loop)))
         finally:
             self._task = self.running = None
-        value, error = box
-        del box
-        if error is not None:
-            try:
-                raise error
-            finally:
-                del error  # break the cycle error → traceback → this frame → error
-        return value
+        return unboxed(box)
 
     def _run(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
         try:
@@ -108,7 +101,7 @@ def _nothing() -> None:
     """Having been called is enough: the loop has turned."""
 
 
-async def _boxed(coroutine: AnyCoroutine, box: list[Any]) -> None:
+async def boxed(coroutine: AnyCoroutine, box: list[Any]) -> None:
     """Put what comes of a coroutine into the box: a task that raised SystemExit itself would stop its loop."""
     value = error = None
     try:
@@ -119,6 +112,18 @@ async def _boxed(coroutine: AnyCoroutine, box: list[Any]) -> None:
         error = problem.with_traceback(problem.__traceback__ and problem.__traceback__.tb_next)
     box[:] = value, error
     del error
+
+
+def unboxed(box: list[Any]) -> Any:
+    """What is in the box; it is empty afterwards."""
+    value, error = box
+    box.clear()
+    if error is not None:
+        try:
+            raise error
+        finally:
+            del error  # break the cycle error → traceback → this frame → error
+    return value
 
 
 def cancelled(name: str, error: BaseException) -> TaskCancelled:
