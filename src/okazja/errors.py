@@ -99,7 +99,6 @@ class TaskCancelled(OkazjaError, concurrent.futures.CancelledError):
     """A coroutine was cancelled from inside, or with the task that awaited its future."""
 
 
-
 class NotPicklable(OkazjaError, pickle.PicklingError, TypeError, AttributeError):
     """An argument, a result or an exception can't be pickled. Names the path to the part that can't.
 

@@ -57,7 +57,9 @@ class AsyncioBackend:
         """The loop starts with the first call."""
         self._spec = spec
         self._deliver = deliver
-        self._lock = threading.RLock()  # re-entrant: a finalizer may submit or close in the middle of anything here
+        self._lock = (
+            threading.RLock()
+        )  # re-entrant: a finalizer may submit or close in the middle of anything here
         self._waiting: deque[Call] = deque()
         self._parked: deque[Call] = deque()  # plain ones, ahead of those that wait
         self._closed = False
@@ -119,7 +121,9 @@ class AsyncioBackend:
     def _wake(self) -> None:
         """Have the loop's thread look at what waits; a burst of calls wakes it once."""
         turn = self._turn
-        if self._called != turn and self._loop is not None:  # a loop that is not there yet looks when it begins
+        if (
+            self._called != turn and self._loop is not None
+        ):  # a loop that is not there yet looks when it begins
             with suppress(RuntimeError):  # it was closed, and nothing waits
                 self._loop.call_soon_threadsafe(self._look)
             self._called = turn  # only now: an exception that breaks in costs a second look, and loses none
@@ -332,9 +336,7 @@ class AsyncioBackend:
 
     def _is_over(self) -> bool:
         with self._lock:
-            return (
-                self._closed and self._begun and not (self._running or self._waiting or self._parked)
-            )
+            return self._closed and self._begun and not (self._running or self._waiting or self._parked)
 
     def _let_go(self) -> None:
         """Nothing more will run: let go of what belongs to the user; the threads close the board."""

@@ -140,7 +140,9 @@ class CoroutineCalls:
     def _cancel(self, attempt: _Attempt) -> None:
         if attempt.over or attempt.where is not None:
             return
-        if not attempt.started:  # a task that is cancelled before it begins never does, and so would not end either
+        if (
+            not attempt.started
+        ):  # a task that is cancelled before it begins never does, and so would not end either
             self._loop.call_soon(self._cancel, attempt)
             return
         lines = standing(attempt.task.get_coro())[1:]  # without the frame of _run

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import threading
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
 from types import CoroutineType, FrameType
 from typing import Any, Protocol
@@ -28,7 +28,7 @@ __all__ = [
     "wake",
 ]
 
-AnyCoroutine = Coroutine[Any, Any, Any]
+AnyCoroutine = CoroutineType[Any, Any, Any]
 
 
 class Home(Protocol):
@@ -94,7 +94,8 @@ def makes_coroutines(fn: Callable[..., Any]) -> bool:
     inner = getattr(inner, "__func__", inner)
     code = getattr(inner, "__code__", None)
     if code is None:
-        code = getattr(getattr(type(inner), "__call__", None), "__code__", None)
+        call = getattr(type(inner), "__call__", None)  # noqa: B004  (its code)
+        code = getattr(call, "__code__", None)
     return code is not None and bool(code.co_flags & inspect.CO_COROUTINE)
 
 
@@ -114,7 +115,9 @@ def standing_in(thread: int) -> list[str]:
     """The lines at which the coroutine waits that this thread runs; empty if none runs, or not just waits."""
     home = _homes.get(thread)
     running = home.running if home is not None else None
-    return [] if running is None or inspect.getcoroutinestate(running) != "CORO_SUSPENDED" else standing(running)
+    return (
+        [] if running is None or inspect.getcoroutinestate(running) != "CORO_SUSPENDED" else standing(running)
+    )
 
 
 def standing(coroutine: Any) -> list[str]:

@@ -103,7 +103,8 @@ def _nothing() -> None:
 
 async def boxed(coroutine: AnyCoroutine, box: list[Any]) -> None:
     """Put what comes of a coroutine into the box: a task that raised SystemExit itself would stop its loop."""
-    value = error = None
+    value: Any = None
+    error: BaseException | None = None
     try:
         value = await coroutine
     except asyncio.CancelledError as problem:
