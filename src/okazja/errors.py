@@ -30,6 +30,7 @@ __all__ = [
     "OkazjaError",
     "RecordedFailure",
     "RemoteTraceback",
+    "TaskCancelled",
     "TaskTypeError",
     "TooManyFailures",
     "UnknownBackend",
@@ -95,7 +96,7 @@ class GroupClosed(OkazjaError, RuntimeError):
 
 
 class LoopRunning(OkazjaError, RuntimeError):
-    """``okazja.run`` was called where an event loop runs already: there a coroutine is awaited."""
+    """An event loop runs in this thread already: there a coroutine is awaited, nothing else runs it."""
 
 
 # --- nobody's: something was to end -----------------------------------------------------------------
@@ -112,7 +113,11 @@ class GroupCancelled(OkazjaError, concurrent.futures.CancelledError):
     """The group takes no more tasks, because one has failed, its deadline has passed or it was cancelled."""
 
 
-# --- the task's: what it takes or returns can't travel ----------------------------------------------
+# --- the task's: it ended by itself, or what it takes or returns can't travel -----------------------
+
+
+class TaskCancelled(OkazjaError, concurrent.futures.CancelledError):
+    """A coroutine was cancelled from inside, or with the task that awaited its future."""
 
 
 class NotPicklable(OkazjaError, pickle.PicklingError, TypeError, AttributeError):

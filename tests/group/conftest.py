@@ -8,13 +8,13 @@ from okazja import Executor
 from okazja.testing import Gate
 
 
-@pytest.fixture(params=("serial", "threads", "processes"))
+@pytest.fixture(params=("serial", "threads", "asyncio", "processes"))
 def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
     with Executor(request.param) as executor:
         yield executor
 
 
-@pytest.fixture(params=("threads", "processes"))
+@pytest.fixture(params=("threads", "asyncio", "processes"))
 def concurrent(request: pytest.FixtureRequest) -> Iterator[Executor]:
     with Executor(request.param, max_workers=2) as executor:
         yield executor

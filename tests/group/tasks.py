@@ -102,3 +102,11 @@ async def nap(seconds: float, value: int = 0) -> int:
 async def fail_soon() -> None:
     await asyncio.sleep(0)
     fail()
+
+
+async def nap_and_note(address: Address, path: Path) -> None:
+    try:
+        greet(address, "naps")
+        await asyncio.sleep(LONG)
+    finally:
+        note(path, "cleaned up")

@@ -193,3 +193,60 @@ def test_plain_functions_are_no_tasks_of_asyncio() -> None:
         assert kinds(caught.value) == [okazja.TaskTypeError]
 
     run(main)
+
+
+# --- coroutines on executors
+
+
+@pytest.mark.parametrize("backend", ["threads", "asyncio", "processes"])
+def test_coroutines_are_cancelled_on_every_backend(backend: str, gate: Gate, tmp_path: Path) -> None:
+    with Executor(backend, 2) as executor:
+        with pytest.raises(ExceptionGroup) as caught, executor.group() as group:
+            napping = group.submit(tasks.nap_and_note, gate.address, tmp_path / "notes")
+            assert gate.arrivals(1) == ["naps"]
+            failing = group.submit(tasks.fail_soon)
+    assert kinds(caught.value) == [LookupError]
+    assert napping.cancelled()
+    assert failing.done()
+    assert (tmp_path / "notes").read_text() == "cleaned up\n"
+
+
+@pytest.mark.parametrize("backend", ["threads", "processes"])
+def test_coroutines_with_a_worker_of_their_own(backend: str) -> None:
+    with okazja.Group(backend) as group:  # type: ignore[arg-type]
+        futures = [group.submit(tasks.nap, 0.01, n) for n in range(5)]
+    assert [future.result() for future in futures] == [0, 1, 2, 3, 4]
+
+
+def test_what_a_cancelled_coroutine_raises_is_not_lost() -> None:
+    async def fail_when_cancelled() -> None:
+        try:
+            begun.set()
+            await asyncio.sleep(tasks.LONG)
+        finally:
+            tasks.fail("while cleaning up")
+
+    for backend in ("threads", "asyncio"):
+        begun = threading.Event()
+        with (
+            pytest.raises(ExceptionGroup) as caught,
+            Executor(backend) as executor,
+            executor.group() as group,
+        ):
+            group.submit(fail_when_cancelled)
+            assert begun.wait(tasks.LONG)
+            group.cancel()
+        assert kinds(caught.value) == [LookupError]
+
+
+def test_a_coroutine_that_cancels_itself_is_no_failure() -> None:
+    async def cancel_me() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(0)
+
+    for backend in ("threads", "asyncio"):
+        with Executor(backend) as executor, executor.group() as group:
+            future = group.submit(cancel_me)
+        assert future.cancelled()

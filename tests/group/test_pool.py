@@ -47,11 +47,11 @@ def test_a_failure_comes_in_an_exception_group_with_its_remote_traceback(executo
 def test_the_first_failure_ends_what_waits_and_what_runs(
     concurrent: Executor, gate: Gate, tmp_path: Path
 ) -> None:
-    sleep = tasks.wait_for_token if concurrent.backend == "threads" else tasks.sleep_and_note
-    arguments = () if concurrent.backend == "threads" else (tmp_path / "notes",)
+    sleep = tasks.wait_for_token if concurrent.backend != "processes" else tasks.sleep_and_note
+    arguments = () if concurrent.backend != "processes" else (tmp_path / "notes",)
     with pytest.raises(ExceptionGroup) as caught, concurrent.group() as group:
         running = group.submit(sleep, gate.address, *arguments)
-        assert gate.arrivals(1) == ["waits" if concurrent.backend == "threads" else "sleeps"]
+        assert gate.arrivals(1) == ["waits" if concurrent.backend != "processes" else "sleeps"]
         failing = group.submit(tasks.arrive_and_fail, gate.address)
         waiting = [group.submit(tasks.note, tmp_path / "late", "ran") for _ in range(20)]
         gate.arrivals(1)
@@ -60,7 +60,7 @@ def test_the_first_failure_ends_what_waits_and_what_runs(
     assert isinstance(failing.exception(), LookupError)
     assert all(future.cancelled() for future in waiting)
     assert not (tmp_path / "late").exists()
-    if concurrent.backend == "threads":
+    if concurrent.backend != "processes":
         assert running.result() == "told"
     else:
         assert running.cancelled()

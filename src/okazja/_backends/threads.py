@@ -16,6 +16,7 @@ from okazja._backends.serial import execute, initializer_failed
 from okazja._backends.thread_limits import Attempt, ThreadLimits, may_be_daemon, take
 from okazja._core.messages import Call, Port, Reply, Stop
 from okazja._transport.board import CALL, DONE, FIRST, PID, STARTED, TID
+from okazja._worker.coroutines import close_loop, finished
 from okazja.errors import ExecutorBroken, ExecutorShutdown
 
 __all__ = ["ThreadBackend"]
@@ -41,7 +42,10 @@ class _Thread(threading.Thread):
             self._work(self)
         finally:
             del self._work
-            self.over.set()
+            try:
+                close_loop()
+            finally:
+                self.over.set()
 
 
 class ThreadBackend:
@@ -65,7 +69,9 @@ class ThreadBackend:
         # has no lock is taken from in one step: a finalizer may submit or close in the middle of anything here.
         self._lock = threading.RLock()
         self._idle: deque[None] = deque()  # one for each thread that waits for a call
-        self._slots = deque(range(spec.max_workers))  # of threads that can still be started
+        self._slots = deque(
+            range(spec.first_slot, spec.first_slot + spec.max_workers)
+        )  # of threads that can still be started
         self._closed = False
         self._over = False  # everything was let go of
         self._broken: ExecutorBroken | None = None
@@ -189,7 +195,7 @@ class ThreadBackend:
     def _execute(self, call: Call, slot: int) -> bool:
         """Run a call, unless it was cancelled. False: this thread was left behind in it."""
         if not call.sink._begin():
-            call.sink._refused(call)
+            self._refuse(call)
             return True
         call.slot = slot
         reply = self._limits.run(call) if call.stoppable else execute(call)
@@ -197,6 +203,10 @@ class ThreadBackend:
             return False
         self._deliver([(None, [reply])], ())
         return True
+
+    def _refuse(self, call: Call) -> None:
+        """The call was cancelled before it began."""
+        call.sink._refused(call)
 
     def _leave(self) -> None:
         """This thread takes no more calls; the last one to say so after the end lets go of everything."""
@@ -215,7 +225,7 @@ class ThreadBackend:
         initializer = self._spec.initializer
         if initializer is not None:
             try:
-                initializer(*self._spec.initargs)
+                finished(initializer(*self._spec.initargs))
             except BaseException as error:
                 self._broken = initializer_failed(error)
                 self._fail_all(self._broken)

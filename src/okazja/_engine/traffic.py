@@ -79,11 +79,12 @@ class Traffic:
         self.interrupted = False  # by Ctrl-C
         self.groups = 0  # open ones, whose tasks must not begin after a failure
         self.lock = threading.RLock()
-        self.scheduler = Scheduler(max_workers, max_items, cpu_count())
-        self.limits = Limits(backend, board, self.scheduler)
-        self.ports: list[Port | None] = [None] * max_workers
-        self.shortcut = Shortcut(self)
         self._places = not backend.capabilities.places_calls
+        placed = max_workers if self._places else 0  # workers that the scheduler gives calls to
+        self.scheduler = Scheduler(placed, max_items, cpu_count())
+        self.limits = Limits(backend, board, self.scheduler)
+        self.ports: list[Port | None] = [None] * placed
+        self.shortcut = Shortcut(self)
         self._memory_limit = memory_limit  # bytes a worker may have
         self._killed = ""  # by which method the workers were ended, if so
         self._closing = False  # told to close when nothing is pending

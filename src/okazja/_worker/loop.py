@@ -45,10 +45,11 @@ from okazja._transport.board import (
 from okazja._transport.channel import DEFINE, TIDY
 from okazja._worker.cancellation import Token, enter_worker
 from okazja._worker.context import with_context
+from okazja._worker.coroutines import finish, finished, runs_coroutine, standing_in
 from okazja._worker.interrupt import Interrupted
 from okazja._worker.limits import MemoryLimit, Watched
 from okazja._worker.logs import WorkerMouth
-from okazja._worker.task import checked, name_of, refuse_coroutines
+from okazja._worker.task import finish_coroutines, name_of
 
 __all__ = ["BACK", "FAILED", "HAND_BACK", "INTERRUPT", "READY", "SIGNAL", "WORN_OUT", "Interrupted", "Worker"]
 
@@ -178,7 +179,7 @@ class Worker:
             fn = self._load(function, context)
             args, kwargs = pickling.loads(payload) if kind else (payload, {})
             value = fn(*args, **kwargs)
-            form, body = codec.encode_value(checked(value), self._results)
+            form, body = codec.encode_value(finished(value), self._results)
             self._in_task = False
         except BaseException as error:
             self._in_task = False
@@ -213,9 +214,10 @@ class Worker:
             self._words[SPAN] = 0
             unsent: dict[int, BaseException] = {}
             kinds = set(map(type, values))
-            if CoroutineType in kinds:
-                refuse_coroutines(values, unsent)
             mark = functools.partial(_mark_timed if timed else _mark_item, self._words, lo)
+            if CoroutineType in kinds:
+                finish_coroutines(values, unsent, mark)
+                kinds = set(map(type, values))
             form, body, unpicklable = self._encoded(values, kinds, mark)
             self._in_task = False
             for position, problem in (unpicklable | unsent).items():
@@ -253,7 +255,8 @@ class Worker:
             if star or pickled:
                 for words[ITEM], item in enumerate(rest, position):
                     value = pickling.loads(item) if pickled else item
-                    append(fn(*value) if star else fn(value))
+                    value = fn(*value) if star else fn(value)
+                    append(finish(value) if type(value) is CoroutineType else value)
                 return False
             while True:
                 start = perf_counter()
@@ -262,7 +265,8 @@ class Worker:
                     values.extend(map(fn, islice(rest, BLOCK)))
                 else:
                     for words[ITEM], item in enumerate(islice(rest, BLOCK), position):
-                        append(fn(item))
+                        value = fn(item)
+                        append(finish(value) if type(value) is CoroutineType else value)
                 if len(values) + lo < position + BLOCK:
                     return False
                 position += BLOCK
@@ -290,7 +294,8 @@ class Worker:
                 words[ITEM] = self._item = position
                 if pickled:
                     item = pickling.loads(item)
-                append(fn(*item) if star else fn(item))
+                value = fn(*item) if star else fn(item)
+                append(finish(value) if type(value) is CoroutineType else value)
                 self._item = -1
                 times.append(monotonic_ns() - start)
         except BaseException as error:
@@ -459,7 +464,12 @@ def _mark_timed(words: memoryview, lo: int, position: int) -> None:
 
 
 def _where(frame: FrameType | None) -> str:
-    """Where a task stands, without the frames of the worker below it."""
-    inner = takewhile(lambda pair: pair[0].f_code.co_filename != __file__, traceback.walk_stack(frame))
+    """Where a task stands, without the frames of the worker below it; a coroutine, where it waits."""
+    if waits := standing_in(threading.get_ident()):
+        return "".join(["Traceback (most recent call last):\n", *waits, "Interrupted"])
+    inner = takewhile(
+        lambda pair: pair[0].f_code.co_filename != __file__ and not runs_coroutine(pair[0]),
+        traceback.walk_stack(frame),
+    )
     lines = traceback.StackSummary.extract(inner).format()
     return "".join(["Traceback (most recent call last):\n", *reversed(lines), "Interrupted"])

@@ -28,6 +28,7 @@ from okazja.executor.checks import (
     check_journal,
     check_map,
     check_parameters,
+    check_positive,
     check_values,
     check_whole,
     check_workers,
@@ -46,7 +47,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 RunT = TypeVar("RunT", bound=Run)
 
-BackendName = Literal["serial", "threads", "processes"]
+BackendName = Literal["serial", "threads", "asyncio", "processes"]
 
 MIN_MEMORY = 64 << 20  # bytes; what a worker needs for itself is about a third of it
 
@@ -86,6 +87,7 @@ class Executor(concurrent.futures.Executor):
         max_tasks_per_child: int | None = None,
         context: Sequence[ContextVar[Any]] = (),
         memory_limit: int | None = None,
+        blocked_after: float | None = None,
         inner_max_num_threads: int | Literal["auto"] | None = "auto",
     ) -> None:
         backend_type = find_backend(backend)
@@ -97,10 +99,12 @@ class Executor(concurrent.futures.Executor):
             max_tasks_per_child=max_tasks_per_child,
             context=context,
             memory_limit=memory_limit,
+            blocked_after=blocked_after,
             inner_max_num_threads=None if inner_max_num_threads == "auto" else inner_max_num_threads,
         )
         workers = check_workers(backend, max_workers)
         check_values(initializer, max_tasks_per_child, context)
+        check_positive("blocked_after", blocked_after)
         check_whole("memory_limit", memory_limit, MIN_MEMORY, "bytes")
         if inner_max_num_threads != "auto":
             check_whole("inner_max_num_threads", inner_max_num_threads, 1, 'threads, "auto"')
@@ -114,6 +118,7 @@ class Executor(concurrent.futures.Executor):
                 "initargs": tuple(initargs),
                 "thread_name_prefix": thread_name_prefix,
                 "memory_limit": memory_limit,
+                "blocked_after": blocked_after,
                 "inner_max_num_threads": inner_max_num_threads,
                 "mp_context": start_method(mp_context, max_tasks_per_child),
             },

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 from okazja._core.messages import Call, Stop
 from okazja._engine import Future
 from okazja._worker.cancellation import Token, group_token
-from okazja.errors import Interrupted
+from okazja.errors import Interrupted, TaskCancelled
 
 __all__ = ["HALT", "Member", "Owner", "is_cancellation"]
 
@@ -47,7 +47,8 @@ class Member(Future[T]):
 
     def set_exception(self, exception: BaseException | None) -> None:
         """Set the exception; for executors and tests."""
-        if exception is not None and self.run.cancelled and is_cancellation(exception):
+        late = self.run.cancelled and exception is not None and is_cancellation(exception)
+        if late or isinstance(exception, TaskCancelled):
             self._cancelled()
         else:
             super().set_exception(exception)
