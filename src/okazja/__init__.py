@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from okazja._engine import Future
-    from okazja._worker.cancellation import Token, current_token
+    from okazja._worker.cancellation import CancellationToken, current_token
     from okazja._worker.cpus import cpu_count
     from okazja.errors import (
         BadInput,
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BadInput",
+    "CancellationToken",
     "Executor",
     "ExecutorBroken",
     "ExecutorShutdown",
@@ -79,7 +80,6 @@ __all__ = [
     "RemoteTraceback",
     "TaskCancelled",
     "TaskTypeError",
-    "Token",
     "TooManyFailures",
     "UnknownBackend",
     "UnsupportedHere",
@@ -97,13 +97,13 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOME = {
+    "CancellationToken": "okazja._worker.cancellation",
     "Executor": "okazja.executor",
     "Future": "okazja._engine",
     "Group": "okazja.group",
     "Journal": "okazja.journal",
     "Outcome": "okazja.stream",
     "Progress": "okazja.progress",
-    "Token": "okazja._worker.cancellation",
     "compare": "okazja.measure.compare",
     "cpu_count": "okazja._worker.cpus",
     "current_token": "okazja._worker.cancellation",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 import threading
 import traceback
@@ -27,6 +28,13 @@ def test_results_are_there_when_the_block_is_over(executor: Executor) -> None:
     assert all(future.done() for future in futures)
     assert [future.result() for future in futures] == [n * n for n in range(20)]
     assert executor.submit(tasks.square, 3).result() == 9  # the executor goes on
+
+
+def test_a_group_keeps_its_executor() -> None:
+    with Executor("threads").group() as group:
+        gc.collect()
+        future = group.submit(tasks.square, 3)
+    assert future.result() == 9
 
 
 def test_an_empty_block(executor: Executor) -> None:

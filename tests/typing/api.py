@@ -135,7 +135,7 @@ def grouping(executor: okazja.Executor) -> None:
     okazja.Group("threads", max_workers=3)  # type: ignore[call-arg]
     executor.group(deadline="soon")  # type: ignore[arg-type]
     token = okazja.current_token()
-    assert_type(token, okazja.Token)
+    assert_type(token, okazja.CancellationToken)
     assert_type(token.is_set(), bool)
     assert_type(token.wait(0.5), bool)
 

@@ -10,17 +10,19 @@ from time import monotonic
 
 from okazja.errors import Interrupted
 
-__all__ = ["Token", "current_token", "enter_worker", "group_token"]
+__all__ = ["CancellationToken", "current_token", "enter_worker", "group_token"]
 
 LONGEST_WAIT = 3600.0  # seconds; a lock's wait takes no arbitrarily large number
 
 # The token of the group that a task, or the code of its block, belongs to; None: no group of this process.
-group_token: ContextVar[Token | None] = ContextVar("okazja_group_token", default=None)
+group_token: ContextVar[CancellationToken | None] = ContextVar("okazja_group_token", default=None)
 
-_of_worker: Callable[[], Token] | None = None  # in a worker process, gives the token of what it runs
+_of_worker: Callable[[], CancellationToken] | None = (
+    None  # in a worker process, gives the token of what it runs
+)
 
 
-class Token:
+class CancellationToken:
     """Says whether a task is still wanted; `current_token` gives a task its own. Thread-safe.
 
     It is looked at like a ``threading.Event``. Once set it stays so.
@@ -82,10 +84,10 @@ class Token:
             pass  # it was called
 
     def __repr__(self) -> str:
-        return f"<okazja.Token {'set' if self._set else 'not set'}>"
+        return f"<okazja.CancellationToken {'set' if self._set else 'not set'}>"
 
 
-def current_token() -> Token:
+def current_token() -> CancellationToken:
     """The cancellation token of the task that calls this, or of the group whose block does.
 
     Anywhere else it is one that nobody sets, so code that looks at it runs everywhere.
@@ -93,10 +95,10 @@ def current_token() -> Token:
     token = group_token.get()
     if token is not None:
         return token
-    return _of_worker() if _of_worker is not None else Token()
+    return _of_worker() if _of_worker is not None else CancellationToken()
 
 
-def enter_worker(token: Callable[[], Token]) -> None:
+def enter_worker(token: Callable[[], CancellationToken]) -> None:
     """This process is a worker: its tasks have the token that ``token`` gives, and none of the parent's."""
     global _of_worker
     _of_worker = token

@@ -43,7 +43,7 @@ from okazja._transport.board import (
     Board,
 )
 from okazja._transport.channel import DEFINE, TIDY
-from okazja._worker.cancellation import Token, enter_worker
+from okazja._worker.cancellation import CancellationToken, enter_worker
 from okazja._worker.context import with_context
 from okazja._worker.coroutines import finish, finished, runs_coroutine, standing_in
 from okazja._worker.interrupt import Interrupted
@@ -82,7 +82,7 @@ class Worker:
         self._item = -1  # the running item of a stream's chunk; -1: none, so nothing to interrupt
         self._times: list[int] = []  # ns that each item of a stream's chunk took so far
         self._interrupted: dict[int, str] = {}  # where it stood, by item of a stream's chunk
-        self._token = Token()  # of what runs, if it asked for one
+        self._token = CancellationToken()  # of what runs, if it asked for one
         self._token_of = (0, -1)
         self._struck = 0  # the last call that was interrupted as a whole
         self._in_task = False  # the main thread is in a task, so a signal handler may reply
@@ -408,11 +408,11 @@ class Worker:
             finally:
                 raise Interrupted
 
-    def token(self) -> Token:
+    def token(self) -> CancellationToken:
         """The cancellation token of what runs: set by the time that it is interrupted."""
         running = (self._number, self._item)
         if self._token_of != running:
-            self._token, self._token_of = Token(), running
+            self._token, self._token_of = CancellationToken(), running
         return self._token
 
     def _enter_task(self) -> None:

@@ -254,7 +254,7 @@ class Executor(concurrent.futures.Executor):
 
         deadline: seconds that the block may take; then its tasks are cancelled and it raises TimeoutError.
         """
-        return Group(Pool(self._engine, self._context_vars), deadline=deadline)
+        return Group(Pool(self._engine, self._context_vars, self), deadline=deadline)
 
     def stream(
         self,

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, ParamSpec, Self, TypeV
 from okazja._core.messages import Stop
 from okazja._engine import Future
 from okazja._engine.alarm import Alarm
-from okazja._worker.cancellation import Token, group_token
+from okazja._worker.cancellation import CancellationToken, group_token
 from okazja.errors import BadInput, GroupCancelled, GroupClosed, describe
 from okazja.group.ending import Ending
 from okazja.group.member import HALT, Member, is_cancellation
@@ -71,7 +71,7 @@ class Group:
             raise BadInput(
                 f"deadline must be a number of seconds from 0 on, or None for any, got {deadline!r}"
             )
-        self.token = Token()
+        self.token = CancellationToken()
         self.halt: Stop | None = None
         self._place = _own_place(backend, name) if isinstance(backend, str) else backend
         self._deadline = deadline
@@ -82,9 +82,9 @@ class Group:
         self._failures: list[BaseException] = []
         self._why = ""  # the group was cancelled; empty: it was not
         self._overdue: TimeoutError | None = None
-        self._around: Token | None = None  # of the group in whose task or block this one is
+        self._around: CancellationToken | None = None  # of the group in whose task or block this one is
         self._ended_from_around = False
-        self._reset: Reset[Token | None] | None = None
+        self._reset: Reset[CancellationToken | None] | None = None
         self._alarm: Alarm | None = None
         self._side: LoopSide | None = None  # of the event loop that runs the block
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from okazja._core.messages import Call, Stop
 from okazja._engine import Future
-from okazja._worker.cancellation import Token, group_token
+from okazja._worker.cancellation import CancellationToken, group_token
 from okazja.errors import Interrupted, TaskCancelled
 
 __all__ = ["HALT", "Member", "Owner", "is_cancellation"]
@@ -25,7 +25,7 @@ HALT = Stop(0.0, "its group was cancelled", abandon=False)  # since ever: there 
 class Owner(Protocol):
     """What a member knows of its group."""
 
-    token: Token
+    token: CancellationToken
     halt: Stop | None  # nothing begins any more, and what runs is to end
 
     @property

@@ -41,8 +41,9 @@ class Place(Protocol):
 class Pool:
     """An executor's workers, which others use as well."""
 
-    def __init__(self, engine: Engine, context_vars: Sequence[ContextVar[Any]]) -> None:
+    def __init__(self, engine: Engine, context_vars: Sequence[ContextVar[Any]], owner: object) -> None:
         self.name = engine.name
+        self._owner = owner  # the Executor: when nobody holds it any more, its engine takes no work
         self._engine = engine
         self._context_vars = context_vars
 
