@@ -121,6 +121,41 @@ def standing_in(future: okazja.Future[int]) -> None:
     okazja.Executor("threads", max_worker=2)  # type: ignore[call-arg]
 
 
+def grouping(executor: okazja.Executor) -> None:
+    with executor.group(deadline=1.5) as group:
+        assert_type(group, okazja.Group)
+        assert_type(group.submit(length, "word"), okazja.Future[int])
+        assert_type(group.submit(repeat, "word", 3, upper=True), okazja.Future[str])
+        assert_type(group.cancelled, bool)
+        group.submit(length, 3)  # type: ignore[call-overload]
+        group.submit(length)  # type: ignore[call-overload]
+    with okazja.Group("threads", deadline=3, name="fetcher") as group:
+        group.cancel()
+    okazja.Group("thread")  # type: ignore[arg-type]
+    okazja.Group("threads", max_workers=3)  # type: ignore[call-arg]
+    executor.group(deadline="soon")  # type: ignore[arg-type]
+    token = okazja.current_token()
+    assert_type(token, okazja.CancellationToken)
+    assert_type(token.is_set(), bool)
+    assert_type(token.wait(0.5), bool)
+
+
+async def grouping_in_async_code(executor: okazja.Executor) -> None:
+    async with executor.group() as group, okazja.Group("asyncio") as tasks:
+        assert_type(await group.submit(length, "word"), int)
+        assert_type(tasks.submit(length_later, "word"), okazja.Future[int])
+        tasks.submit(length_later, 3)  # type: ignore[call-overload]
+
+
+async def length_later(text: str) -> int:
+    return len(text)
+
+
+def running() -> None:
+    assert_type(okazja.run(length_later("word"), debug=True), int)
+    okazja.run(length_later)  # type: ignore[arg-type]
+
+
 def timing() -> None:
     with okazja.timer("load", report=print) as clock:
         assert_type(clock, okazja.timer)

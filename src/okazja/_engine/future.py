@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import concurrent.futures
+import contextvars
 import logging
 import threading
 import weakref
@@ -198,6 +199,10 @@ class Future(concurrent.futures.Future[T], Generic[T]):
                 waiter.lock = threading.Lock()
         if not self.done():
             super().set_exception(error)
+
+    def _context(self) -> contextvars.Context:
+        """What context variables its call sees where memory is shared: those of the caller, now."""
+        return contextvars.copy_context()
 
     # --- as the sink of its call
 

@@ -14,6 +14,7 @@ __all__ = [
     "check_journal",
     "check_map",
     "check_parameters",
+    "check_positive",
     "check_values",
     "check_whole",
     "check_workers",
@@ -66,6 +67,16 @@ def check_whole(name: str, value: object, least: int, what: str) -> None:
         raise UnsupportedParameter(f"{name} must be a whole number of {what} or None, got {value!r}")
     if value < least:
         raise BadInput(f"{name} must be at least {least}, got {value}: raise it, or leave it out")
+
+
+def check_positive(name: str, value: object) -> None:
+    """Raise TaskTypeError or BadInput for what is not None and not a number of seconds greater than 0."""
+    if value is None:
+        return
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TaskTypeError(f"{name} must be a number of seconds or None, got {value!r}")
+    if not value > 0:
+        raise BadInput(f"{name} must be greater than 0, got {value!r}: float('inf') is never")
 
 
 def start_method(mp_context: Any, max_tasks_per_child: int | None) -> Any:

@@ -9,7 +9,6 @@ when the Executor itself is gone.
 from __future__ import annotations
 
 import concurrent.futures
-import contextvars
 import os
 import signal
 import threading
@@ -20,17 +19,16 @@ from time import monotonic
 from typing import Any, Literal, ParamSpec, TypeVar
 
 from okazja._backends import find_backend
-from okazja._core.messages import Call, Function, Timing
 from okazja._engine import Engine, Future, Run, StreamRun, can_block
 from okazja._engine.source import Source
-from okazja._transport import codec, pickling
-from okazja._worker.context import context_values
-from okazja._worker.task import check_task, name_of
-from okazja.errors import NotPicklable, TaskTypeError, UnsupportedParameter
+from okazja._engine.submission import submit
+from okazja._worker.task import check_task
+from okazja.errors import TaskTypeError, UnsupportedParameter
 from okazja.executor.checks import (
     check_journal,
     check_map,
     check_parameters,
+    check_positive,
     check_values,
     check_whole,
     check_workers,
@@ -38,6 +36,8 @@ from okazja.executor.checks import (
 )
 from okazja.executor.factories import Factories
 from okazja.executor.inputs import journaled, length_of, observers_of, read_ahead, source_of
+from okazja.group import Group
+from okazja.group.places import Pool
 from okazja.progress import Progress
 from okazja.stream import Outcome, check_end, outcomes, stream_options, values
 
@@ -48,9 +48,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 RunT = TypeVar("RunT", bound=Run)
 
-BackendName = Literal["serial", "threads", "processes"]
+BackendName = Literal["serial", "threads", "asyncio", "processes"]
 
-_UNTIMED = Timing()
 MIN_MEMORY = 64 << 20  # bytes; what a worker needs for itself is about a third of it
 
 
@@ -89,6 +88,7 @@ class Executor(Factories, concurrent.futures.Executor):
         max_tasks_per_child: int | None = None,
         context: Sequence[ContextVar[Any]] = (),
         memory_limit: int | None = None,
+        blocked_after: float | None = None,
         inner_max_num_threads: int | Literal["auto"] | None = "auto",
     ) -> None:
         backend_type = find_backend(backend)
@@ -100,10 +100,12 @@ class Executor(Factories, concurrent.futures.Executor):
             max_tasks_per_child=max_tasks_per_child,
             context=context,
             memory_limit=memory_limit,
+            blocked_after=blocked_after,
             inner_max_num_threads=None if inner_max_num_threads == "auto" else inner_max_num_threads,
         )
         workers = check_workers(backend, max_workers)
         check_values(initializer, max_tasks_per_child, context)
+        check_positive("blocked_after", blocked_after)
         check_whole("memory_limit", memory_limit, MIN_MEMORY, "bytes")
         if inner_max_num_threads != "auto":
             check_whole("inner_max_num_threads", inner_max_num_threads, 1, 'threads, "auto"')
@@ -117,6 +119,7 @@ class Executor(Factories, concurrent.futures.Executor):
                 "initargs": tuple(initargs),
                 "thread_name_prefix": thread_name_prefix,
                 "memory_limit": memory_limit,
+                "blocked_after": blocked_after,
                 "inner_max_num_threads": inner_max_num_threads,
                 "mp_context": start_method(mp_context, max_tasks_per_child),
             },
@@ -152,38 +155,12 @@ class Executor(Factories, concurrent.futures.Executor):
         Raises TaskTypeError if ``fn`` can't be a task, ExecutorShutdown (a RuntimeError) after shutdown
         and ExecutorBroken (a BrokenExecutor) once workers can't be kept alive.
         """
-        engine = self._engine
-        function = engine.functions.again(fn)
-        if function is None:
-            check_task(fn)
-            name = name_of(fn)
-        else:
-            name = function.name
-        engine.check_open()
         future: Future[T] = Future()
-        future.name = name
-        if engine.shares_memory:
-            function = Function(fn, name, _UNTIMED)
-            call = Call(engine.number_call(), function, codec.ARGS, (args, kwargs), future)
-            call.context = contextvars.copy_context()
-        else:
-            try:
-                if function is None:
-                    function = engine.functions.for_submit(fn, name)
-                kind, payload = codec.encode_args(args, kwargs, engine.arena)
-                call = Call(engine.number_call(), function, kind, payload, future)
-                future._call, future._assist = call, engine.shortcut
-                if self._context_vars:
-                    call.context = pickling.dumps(context_values(self._context_vars), "the context")
-            except NotPicklable as error:
-                future.set_running_or_notify_cancel()
-                future.set_exception(error)
-                return future
         try:
-            engine.dispatch(call)
+            submit(self._engine, future, fn, args, kwargs, self._context_vars)
             return future
         finally:
-            del call, future  # the frames of a serial call's exception lead here, see serial.execute
+            del future  # the frames of a serial call's exception lead here, see serial.execute
 
     def map(
         self,
@@ -272,6 +249,13 @@ class Executor(Factories, concurrent.futures.Executor):
         self._engine.kill(number, method)
 
     # --- beyond it -----------------------------------------------------------------------------------------
+
+    def group(self, *, deadline: float | None = None) -> Group:
+        """A block, ``with`` or ``async with``, that none of the tasks submitted to it outlives; see `okazja.Group`.
+
+        deadline: seconds that the block may take; then its tasks are cancelled and it raises TimeoutError.
+        """
+        return Group(Pool(self._engine, self._context_vars, self), deadline=deadline)
 
     def stream(
         self,
