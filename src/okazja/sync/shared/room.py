@@ -1,7 +1,7 @@
 """A waiting room: where threads of all processes wait until a queue has something for them.
 
-Whoever waits enters, raises the hint, and looks once more before it sleeps. Whoever has changed something looks at the
-hint after an atomic operation on memory (the release of a lock is one): so one of the two sees the other.
+Whoever waits enters, raises the hint, has every processor's writes seen, and looks once more before it sleeps. Whoever
+has changed something looks at the hint afterwards: so one of the two sees the other.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from os import sched_yield
 from time import monotonic, monotonic_ns
 
+from okazja.sync.shared import counter
 from okazja.sync.shared.slots import Slots
 
 __all__ = ["Room"]
@@ -65,6 +66,7 @@ class Room:
                 slots.enter(seat, place, began, timed=deadline is not None)
                 words[place] = 1
                 slots.fence(seat)
+                counter.settle_soon()
                 done = bool(ready())
                 if done or (deadline is not None and monotonic() >= deadline):
                     return done
