@@ -61,7 +61,7 @@ class SharedBarrier(Primitive, faces.Barrier):
     def _wait(self, timeout: float | None = None) -> int:
         timeout = self._timeout if timeout is None else timeout
         deadline = None if timeout is None else monotonic() + timeout
-        slots, seat, naps = self._slots, self._here.seat[2], 0
+        slots, seat, naps = self._slots, self._slots.seat()[2], 0
         while True:
             try:
                 with self._lock:
@@ -77,7 +77,7 @@ class SharedBarrier(Primitive, faces.Barrier):
 
     def _come(self, timed: bool) -> tuple[bool, int, int]:
         """With the lock held: whether an action runs, how many have come before, and the number of the wait, if any."""
-        words, seat = self._words, self._here.seat[2]
+        words, seat = self._words, self._slots.seat()[2]
         if words[self._id + BROKEN]:
             raise BrokenBarrierError
         index = self.n_waiting
@@ -90,7 +90,7 @@ class SharedBarrier(Primitive, faces.Barrier):
 
     def _passed(self, number: int, deadline: float | None) -> bool:
         """Sleep until somebody says how it ends."""
-        slots, seat, naps = self._slots, self._here.seat[2], 0
+        slots, seat, naps = self._slots, self._slots.seat()[2], 0
         while not slots.was_woken(seat, number):
             if deadline is not None and monotonic() >= deadline:
                 with self._lock:

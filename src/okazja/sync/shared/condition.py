@@ -66,32 +66,32 @@ class SharedCondition(Primitive, faces.Condition):
         if not self._is_owned():
             raise RuntimeError("cannot wait on un-acquired lock")
         deadline = None if timeout is None else monotonic() + timeout
-        lock, words, inside = self._lock, self._words, INSIDE + self._here.seat[1] - 1
+        lock, words, inside = self._lock, self._words, INSIDE + self._slots.seat()[1] - 1
         token, depth = self._enrol(timed=deadline is not None), 0
         words[inside] = self._id  # until the lock is back: whoever finds this thread dead tells the others
         try:
             depth = lock._release_save()
             return self._sleep(token, deadline) or self._withdraw(token)
         finally:
-            self._slots.leave(self._here.seat[2])
+            self._slots.leave(self._slots.seat()[2])
             if depth:
                 lock._acquire_restore(depth)
             words[inside] = 0
 
     def _enrol(self, *, timed: bool = False) -> int:
-        return self._slots.enter(self._here.seat[2], self._id, monotonic_ns(), timed=timed)
+        return self._slots.enter(self._slots.seat()[2], self._id, monotonic_ns(), timed=timed)
 
     def _await_notify(self, token: int, timeout: float) -> bool:
         return self._sleep(token, monotonic() + timeout)
 
     def _withdraw(self, token: int) -> bool:
-        seat = self._here.seat[2]
+        seat = self._slots.seat()[2]
         self._slots.leave(seat)
         self._slots.fence(seat)
         return self._slots.was_woken(seat, token)
 
     def _sleep(self, number: int, deadline: float | None) -> bool:
-        slots, seat, naps = self._slots, self._here.seat[2], 0
+        slots, seat, naps = self._slots, self._slots.seat()[2], 0
         while not slots.was_woken(seat, number):
             if deadline is not None and monotonic() >= deadline:
                 return False
