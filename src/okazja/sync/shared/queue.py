@@ -1,8 +1,8 @@
 """Queue for processes: a ring of records in shared memory, and no thread that feeds it.
 
 Those who put, those who take, and those who say that items are done each have a lock. It passes on quietly when an
-owner dies: each change is one store, so that the next finds a whole queue. Items are pickled before, and rebuilt after, with
-no lock held.
+owner dies: each change is one store, so that the next finds a whole queue. Items are pickled before, and rebuilt after,
+with no lock held.
 
 Who has how many items that are not done is in two arrays over the slots of threads, each word of which one thread
 writes: how many it has taken, and how many it has said to be done. What a dead process had taken and not finished
@@ -25,11 +25,12 @@ from okazja.sync.carriers import Queue, ShutDown, checked
 from okazja.sync.coroutines import deadline_of
 from okazja.sync.shared.blocks import CLASSES, PID_BITS, Blocks, process_name
 from okazja.sync.shared.layout import HIGH, SLOTS, WORD
+from okazja.sync.shared.lock import QuietLock
 from okazja.sync.shared.parcels import LARGE, LARGE_BYTES, MARSHALLED, pack, unpack
 from okazja.sync.shared.region import Region, Ticket
 from okazja.sync.shared.ring import COUNT, RING_WORDS, Ring
 from okazja.sync.shared.room import Room
-from okazja.sync.shared.side import SIDE_WORDS, QuietLock, Side, new_lock
+from okazja.sync.shared.side import SIDE_WORDS, Side, new_lock
 from okazja.sync.shared.slots import Slots, started
 
 __all__ = ["SharedQueue"]
@@ -59,7 +60,6 @@ class SharedQueue(Queue):
         self._region, self._place, self._locks = region, place, locks
         self._words = region.words
         self._slots = Slots.of(region)
-        self._here = self._slots.here
         self._ring = Ring(region, place)
         self._putting = Side(region, place + PUTTING, locks[0])
         self._taking = Side(region, place + TAKING, locks[1])
@@ -67,7 +67,6 @@ class SharedQueue(Queue):
         self._getters = Room(self._slots, place + GETTERS)
         self._putters = Room(self._slots, place + PUTTERS)
         self._joiners = Room(self._slots, place + JOINERS)
-        self._getters_word, self._putters_word = place + GETTERS, place + PUTTERS
         self._shut_word, self._got = place + SHUT, place + GOT
         self._maxsize = int(self._words[place + MAXSIZE])
         self._blocks = Blocks(region, place + LISTS, self._my_name)
@@ -146,12 +145,11 @@ class SharedQueue(Queue):
                 return
 
     def _try_put(self, kind: int, data: bytes) -> bool:
-        words = self._words
         if not self._putting.run(self._put_inside, kind, data):
             return False
-        if words[self._getters_word]:
+        if self._getters.hint.value:
             self._getters.wake_one()
-        if self._maxsize and words[self._putters_word] and self._has_room():
+        if self._maxsize and self._putters.hint.value and self._has_room():
             self._putters.wake_one()
         return True
 
@@ -190,30 +188,30 @@ class SharedQueue(Queue):
                 return record
 
     def _try_get(self) -> tuple[int, bytes] | None:
-        words, ring = self._words, self._ring
-        record = self._taking.run(self._take_inside, self._here.seat[2].slot)
+        record = self._taking.run(self._take_inside)
         if record is None:
             return None
-        if words[self._getters_word] and not ring.empty:
+        if self._getters.hint.value and not self._ring.empty:
             self._getters.wake_one()
-        if words[self._putters_word]:
+        if self._putters.hint.value:
             self._putters.wake_one()
         return record
 
-    def _take_inside(self, slot: int) -> tuple[int, bytes] | None:
+    def _take_inside(self) -> tuple[int, bytes] | None:
         words, ring = self._words, self._ring
-        before = words[ring.head]
-        if before == words[ring.tail]:
+        before = ring.head.value
+        if before == ring.tail.value:
             if words[self._shut_word]:
                 raise ShutDown
             return None
+        slot = self._slots.here.seat[1] - 1
         if slot not in self._known:
             self._begin_to_count(slot)
         kind, data, after = ring.at(before)
         if kind >= LARGE:
             self._blocks.hand_over(marshal.loads(data)[0])
         words[self._got + slot] += 1
-        words[ring.head] = after
+        ring.head.value = after
         return kind, data
 
     def _opened(self, kind: int, data: bytes) -> Any:
@@ -237,14 +235,14 @@ class SharedQueue(Queue):
     # --- what is done
 
     def _unfinished(self) -> int:
-        """Items that were put and are not done; modulo 2**31, and so exact below."""
+        """Items that were put and are not done; modulo 2**30, and so exact below."""
         place, high = self._place, self._words[HIGH]
         done = sum(self._words[place + DID : place + DID + high].tolist())
         return (self._ring.put_so_far - done) & COUNT
 
     def task_done(self) -> None:
         """Say that an item that was taken is done. Raises ValueError if said more often than items were put."""
-        slot = self._here.seat[2].slot
+        slot = self._slots.seat()[2].slot
         with self._finishing:
             left = self._unfinished()
             if not left:
@@ -327,7 +325,7 @@ class SharedQueue(Queue):
                 assert record is not None
                 if record[0] >= LARGE:
                     self._blocks.drop(marshal.loads(record[1])[0])
-                self._words[self._place + DID + self._here.seat[2].slot] += 1
+                self._words[self._place + DID + self._slots.seat()[2].slot] += 1
         except ShutDown:
             return
 

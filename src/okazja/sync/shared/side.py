@@ -20,11 +20,11 @@ from typing import ParamSpec, TypeVar
 
 from okazja.sync.shared import counter
 from okazja.sync.shared.layout import PID, START, WANT, WANT_STEP
-from okazja.sync.shared.lock import SharedLock
+from okazja.sync.shared.lock import QuietLock
 from okazja.sync.shared.region import Region
 from okazja.sync.shared.slots import Slots, started
 
-__all__ = ["SIDE_WORDS", "QuietLock", "Side", "new_lock"]
+__all__ = ["SIDE_WORDS", "Side", "new_lock"]
 
 ALONE, LAST, TIMES, LIMIT = range(4)  # words of a side
 SIDE_WORDS = 8
@@ -37,35 +37,32 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class QuietLock(SharedLock):
-    """A lock of which nobody needs to know that its owner died: what it protects is always whole."""
-
-    def _inherit(self, mark: int) -> bool:
-        return self._region.guarded(self._take_over, self._here.seat) != 0
-
-
 class Side:
     """One of them. ``place``: the index of its first word; ``lock``: that of its lock."""
 
-    __slots__ = ("_here", "_lock", "_registered", "_words", "place")
+    __slots__ = ("_alone", "_here", "_lock", "_registered", "_slots", "_words", "place")
 
     def __init__(self, region: Region, place: int, lock: int) -> None:
         self._words = region.words
-        self._here = Slots.of(region).here
+        self._slots = Slots.of(region)
+        self._here = self._slots.here
+        self._alone = region.cell(place + ALONE)
         self._lock = QuietLock(region, lock)
         self._registered = 0  # the process that has asked to have its writes seen when others want it
         self.place = place
 
     def run(self, action: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call ``action`` inside. It takes no lock and waits for nothing."""
-        words, place = self._words, self.place
-        want, mark, _ = self._here.seat
         try:
-            words[want] = place
-            if words[place] == mark:
+            want, mark, _ = self._here.seat
+        except AttributeError:  # the thread's first time
+            want, mark, _ = self._slots.seat()
+        try:
+            want.value = self.place
+            if self._alone.value == mark:
                 return action(*args, **kwargs)
         finally:
-            words[want] = 0
+            want.value = 0
         return self._run_locked(action, mark, *args, **kwargs)
 
     def _run_locked(self, action: Callable[P, R], mark: int, *args: P.args, **kwargs: P.kwargs) -> R:
