@@ -227,10 +227,10 @@ class SharedQueue(Queue):
         return {marshal.loads(data)[0] for kind, data in records if kind >= LARGE}
 
     def _await_item(self, timeout: float) -> bool:
-        return self._getters.wait(self._has_item, deadline_of(timeout))
+        return self._getters.glimpse(self._has_item, deadline_of(timeout))
 
     def _await_room(self, timeout: float) -> bool:
-        return self._putters.wait(self._has_room, deadline_of(timeout))
+        return self._putters.glimpse(self._has_room, deadline_of(timeout))
 
     # --- what is done
 

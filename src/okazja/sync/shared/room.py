@@ -48,6 +48,13 @@ class Room:
         for slot, number in self._slots.sleepers(self._place):
             self._slots.wake(slot, number)
 
+    def glimpse(self, ready: Callable[[], object], deadline: float | None) -> bool:
+        """As `wait`, for one that then takes nothing: a wake-up that it used up is for another, too."""
+        found = self.wait(ready, deadline)
+        if found and self.hint.value:
+            self.wake_one()
+        return found
+
     def wait(self, ready: Callable[[], object], deadline: float | None) -> bool:
         """Wait until ``ready()``; False: the time is over. Raises ExecutorShutdown where the executor has ended."""
         if deadline is not None and monotonic() >= deadline:
