@@ -8,7 +8,7 @@ from time import monotonic, monotonic_ns
 from typing import Any, Self
 
 from okazja.sync import faces
-from okazja.sync.shared.layout import ACTOR, BARRIER_KIND, BROKEN, PARTIES, VERDICT
+from okazja.sync.shared.layout import ACTOR, BARRIER_KIND, BROKEN, PARTIES, VERDICT, WAITS
 from okazja.sync.shared.lock import QuietLock
 from okazja.sync.shared.primitive import Primitive
 from okazja.sync.shared.region import Region
@@ -73,7 +73,7 @@ class SharedBarrier(Primitive, faces.Barrier):
                 if deadline is not None and monotonic() >= deadline:
                     self.abort()
             finally:
-                slots.leave(seat)
+                self._words[WAITS + seat.slot] = 0
 
     def _come(self, timed: bool) -> tuple[bool, int, int]:
         """With the lock held: whether an action runs, how many have come before, and the number of the wait, if any."""

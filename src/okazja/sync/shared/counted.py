@@ -10,7 +10,7 @@ from time import monotonic, monotonic_ns
 
 from okazja.sync.shared import counter
 from okazja.sync.shared.deadlock import look_for_circles
-from okazja.sync.shared.layout import COUNTS, GATE, HINT, ORPHAN, SEMAPHORE, WORD
+from okazja.sync.shared.layout import COUNTS, GATE, HINT, ORPHAN, SEMAPHORE, WAITS, WORD
 from okazja.sync.shared.primitive import Primitive
 from okazja.sync.shared.region import Cell, Region
 from okazja.sync.shared.slots import Place, Seat
@@ -119,7 +119,7 @@ class Counted(Primitive):
                         look_for_circles(slots, sleeper)
                 naps += 1
         finally:
-            slots.leave(sleeper)
+            self._words[WAITS + sleeper.slot] = 0
             self._wake_next(sleeper)
 
     def _wake_next(self, sleeper: Seat) -> None:

@@ -6,7 +6,7 @@ from time import monotonic, monotonic_ns
 from typing import Self
 
 from okazja.sync import faces
-from okazja.sync.shared.layout import EVENT_KIND, FLAG
+from okazja.sync.shared.layout import EVENT_KIND, FLAG, WAITS
 from okazja.sync.shared.primitive import Primitive
 from okazja.sync.shared.region import Region
 
@@ -58,7 +58,7 @@ class SharedEvent(Primitive, faces.Event):
                 naps += 1
             return True
         finally:
-            slots.leave(seat)
+            self._words[WAITS + seat.slot] = 0
 
     def __repr__(self) -> str:
         return self._describe("set" if self.is_set() else "unset")

@@ -101,20 +101,6 @@ class _Owned(Counted):
             self._mend(seat)
             raise
 
-    def _retake(self) -> None:
-        """Acquire it, whatever breaks in; that is raised when this is done."""
-        broke_in: BaseException | None = None
-        while True:
-            try:
-                self._acquire()
-                break
-            except (ExecutorShutdown, Deadlock):
-                raise
-            except BaseException as error:  # an interrupt; or OwnerDied, and the caller has to have the lock
-                broke_in = error
-        if broke_in is not None:
-            raise broke_in
-
     def _acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """Plain acquire. Raises Deadlock where that would wait for ever, in a circle."""
         raise NotImplementedError
@@ -204,12 +190,15 @@ class SharedLock(_Owned, faces.Lock):
 
     # What a Condition needs of it.
 
+    def _recursion_count(self) -> int:
+        return int(self.locked())
+
     def _release_save(self) -> int:
         self.release()
         return 1
 
     def _acquire_restore(self, depth: int) -> None:
-        self._retake()
+        self._acquire()
 
 
 class SharedRLock(_Owned, faces.RLock):
@@ -281,10 +270,8 @@ class SharedRLock(_Owned, faces.RLock):
         return depth
 
     def _acquire_restore(self, depth: int) -> None:
-        try:
-            self._retake()
-        finally:
-            self._depth.value = depth
+        self._acquire()
+        self._depth.value = depth
 
 
 class QuietLock(SharedLock):

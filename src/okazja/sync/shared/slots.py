@@ -186,7 +186,10 @@ class Slots:
         return park
 
     def enter(self, seat: Seat, room: int, since: int, *, timed: bool) -> int:
-        """Stand in a waiting room, where whoever looks can wake this thread. Returns the number of the wait."""
+        """Stand in a waiting room, where whoever looks can wake this thread. Returns the number of the wait.
+
+        To leave it, set WAITS to 0: not by a call, into which an exception could break before anything is done.
+        """
         words, slot = self.words, seat.slot
         words[SINCE + slot] = since
         words[TIMED + slot] = timed
@@ -194,10 +197,6 @@ class Slots:
         words[SEQ + slot] = number = words[SEQ + slot] + 1
         words[WAITS + slot] = room
         return int(number)
-
-    def leave(self, seat: Seat) -> None:
-        """Wait no longer."""
-        self.words[WAITS + seat.slot] = 0
 
     def sleep(self, seat: Seat, deadline: float | None, naps: int) -> None:
         """Until somebody posts, or the deadline (of `monotonic`) is over, or it is time to look around.
