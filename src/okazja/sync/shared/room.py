@@ -11,6 +11,7 @@ from os import sched_yield
 from time import monotonic, monotonic_ns
 
 from okazja.sync.shared import counter
+from okazja.sync.shared.layout import WAITS
 from okazja.sync.shared.slots import Slots
 
 __all__ = ["Room"]
@@ -80,7 +81,7 @@ class Room:
                 slots.sleep(seat, deadline, naps)
                 naps += 1
         finally:
-            slots.leave(seat)
+            slots.words[WAITS + seat.slot] = 0
             self._awake = GLANCE if monotonic_ns() - began > LONG else AWAKE
             if not done and self.hint.value:
                 self.wake_one()  # a wake-up that it used up may have been meant for another
