@@ -58,12 +58,12 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def killed_at_each_step(work: Callable[[], object], most: int = 2000) -> Iterator[int]:
-    """Do ``work`` in a child that dies at its first step, in one that dies at its second, and so on to the end.
+def killed_at_each_step(work: Callable[[], object], stride: int = 1, most: int = 2000) -> Iterator[int]:
+    """Do ``work`` in a child that dies at its first step, in one that dies ``stride`` steps later, and so on to the end.
 
     Yields the number of the step each time a child is dead.
     """
-    for step in range(1, most):
+    for step in range(1, most, stride):
         pid = os.fork()
         if not pid:
             status = 1

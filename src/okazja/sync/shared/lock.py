@@ -110,7 +110,8 @@ class _Owned(Counted):
         return not self._semaphore._get_value() and not self._words[self._id + ORPHAN]
 
     def _is_owned(self) -> bool:
-        return bool(self._holder.value == self._slots.seat()[1])
+        mark = self._slots.seat()[1]  # first of all: the slot that is taken now may have been a dead owner's
+        return bool(self._holder.value == mark)
 
     def _owner(self) -> str:
         holder = self._holder.value
