@@ -80,7 +80,7 @@ class SharedBarrier(Primitive, faces.Barrier):
         words, seat = self._words, self._slots.seat()[2]
         if words[self._id + BROKEN]:
             raise BrokenBarrierError
-        index = self.n_waiting
+        index = self._waiting()
         if words[self._id + ACTOR]:
             return True, index, self._slots.enter(seat, self._door, monotonic_ns(), timed=timed)
         if index + 1 < self.parties:
@@ -153,7 +153,11 @@ class SharedBarrier(Primitive, faces.Barrier):
 
     @property
     def n_waiting(self) -> int:
-        """How many wait now."""
+        """How many wait now: of those that are being let go, none or all."""
+        with self._lock:
+            return self._waiting()
+
+    def _waiting(self) -> int:
         return len(self._slots.sleepers(self._id))
 
     @property
