@@ -1,6 +1,6 @@
 """The group: a block that none of its tasks outlives.
 
-    submit ─▶ Place (a pool, or workers of its own) ─▶ Member (a Future) ─▶ _finish ─▶ the end of the block
+    submit ─▶ Place (a pool, or workers of its own) ─▶ Member (a Future) ─▶ finish ─▶ the end of the block
 
 Tasks come back in whatever thread brings them. The first failure cancels the group there and then; the end of
 the block waits until no task is left, and raises what there is to raise (see okazja.group.ending).
@@ -8,7 +8,6 @@ the block waits until no task is left, and raises what there is to raise (see ok
 
 from __future__ import annotations
 
-import concurrent.futures
 import threading
 from collections.abc import Callable, Coroutine
 from contextvars import Token as Reset
@@ -108,7 +107,6 @@ class Group:
                 self._check_open()
                 self._members.add(member)
                 self._tasks += 1
-            member.add_done_callback(self._finish)
             try:
                 self._place.start(member, fn, args, kwargs)
             except BaseException:
@@ -147,10 +145,9 @@ class Group:
 
     # --- tasks come back, in any thread -----------------------------------------------------------------
 
-    def _finish(self, member: concurrent.futures.Future[Any]) -> None:
+    def finish(self, member: Member[Any]) -> None:
         """A task is done. Whoever sees that first says so; saying it again does nothing."""
-        assert isinstance(member, Member)
-        error = None if member.cancelled() else member.exception()
+        error = member.failure()
         with self._lock:
             if member not in self._members:
                 return
@@ -250,7 +247,7 @@ class Group:
                     self._cancel(f"its block raised {describe(body)}")
                 while (member := self._some_member()) is not None:
                     member.wait()
-                    self._finish(member)
+                    self.finish(member)
                 join = self._leave()
                 if join is not None:
                     join()
