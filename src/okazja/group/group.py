@@ -20,7 +20,7 @@ from okazja._core.messages import Stop
 from okazja._engine import Future
 from okazja._engine.alarm import Alarm
 from okazja._worker.cancellation import CancellationToken, group_token
-from okazja.errors import BadInput, GroupCancelled, GroupClosed, describe
+from okazja.errors import BadInput, GroupCancelled, GroupClosed, Interrupted, describe
 from okazja.group.ending import Ending
 from okazja.group.member import HALT, Member, is_cancellation
 from okazja.group.places import OwnWorkers, Place
@@ -193,14 +193,14 @@ class Group:
                 f"this group's block {_WHEN[self._phase]}, and can't be opened again: make a new group"
             )
         self._place.enter(in_loop=in_loop)
+        if self._deadline is not None:
+            self._alarm = Alarm(self._place.name)
+            self._alarm.at(monotonic() + self._deadline, self._expire)
         self._phase = Phase.OPEN
         self._around = group_token.get()
         self._reset = group_token.set(self.token)
         if self._around is not None:
             self._around.watch(self._end_from_around)
-        if self._deadline is not None:
-            self._alarm = Alarm(self._place.name)
-            self._alarm.at(monotonic() + self._deadline, self._expire)
 
     def _some_member(self) -> Member[Any] | None:
         """A task to wait for; None: there is none, and from now on there won't be."""
@@ -258,7 +258,8 @@ class Group:
                     self._phase = Phase.CLOSED
                     self._leave()
                     raise
-                late, body = late or bool(self._why), interrupt
+                if body is None or is_cancellation(body) or not isinstance(interrupt, Exception | Interrupted):
+                    late, body = False, interrupt
                 self._cancel(f"{type(interrupt).__name__} came at its end")
         return self._raise(self._ending(body, late=late), error)
 
