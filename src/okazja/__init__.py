@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from okazja._engine import Future
+    from okazja._engine import Future, Results
     from okazja._worker.cpus import cpu_count
     from okazja.errors import (
         BadInput,
@@ -67,6 +67,7 @@ __all__ = [
     "Progress",
     "RecordedFailure",
     "RemoteTraceback",
+    "Results",
     "TaskCancelled",
     "TaskTypeError",
     "TooManyFailures",
@@ -89,6 +90,7 @@ _HOME = {
     "Journal": "okazja.journal",
     "Outcome": "okazja.stream",
     "Progress": "okazja.progress",
+    "Results": "okazja._engine",
     "compare": "okazja.measure.compare",
     "cpu_count": "okazja._worker.cpus",
     "map": "okazja.executor",

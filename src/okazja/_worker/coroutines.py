@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable
 from functools import partial
 from types import CoroutineType, FrameType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 __all__ = [
     "AnyCoroutine",
@@ -28,7 +28,10 @@ __all__ = [
     "wake",
 ]
 
-AnyCoroutine = CoroutineType[Any, Any, Any]
+if TYPE_CHECKING:
+    AnyCoroutine = CoroutineType[Any, Any, Any]
+else:
+    AnyCoroutine = CoroutineType  # which takes no parameters before CPython 3.13
 
 
 class Home(Protocol):
