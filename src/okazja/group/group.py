@@ -258,7 +258,11 @@ class Group:
                     self._phase = Phase.CLOSED
                     self._leave()
                     raise
-                if body is None or is_cancellation(body) or not isinstance(interrupt, Exception | Interrupted):
+                if (
+                    body is None
+                    or is_cancellation(body)
+                    or not isinstance(interrupt, Exception | Interrupted)
+                ):
                     late, body = False, interrupt
                 self._cancel(f"{type(interrupt).__name__} came at its end")
         return self._raise(self._ending(body, late=late), error)
