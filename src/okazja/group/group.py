@@ -268,10 +268,11 @@ class Group:
         return self._raise(self._ending(body, late=late), error)
 
     async def __aenter__(self) -> Self:
-        from okazja.group.loop_side import LoopSide
+        from okazja.group.loop_side import loop_side
 
-        side = LoopSide()
+        side = loop_side()
         self._open(in_loop=True)
+        side.enter()
         self._side = side
         return self
 
@@ -280,10 +281,9 @@ class Group:
     ) -> bool:
         side = self._side
         assert side is not None
-        side.leaving = True
-        late, body = bool(self._why), error
-        if error is not None:
-            self._cancel(f"its block raised {describe(error)}")
+        late, body = bool(self._why), side.leave(error)
+        if body is not None:
+            self._cancel(f"its block raised {describe(body)}")
         while self._some_member() is not None:
             try:
                 await side.woken()
@@ -293,10 +293,10 @@ class Group:
         join = self._leave()
         if join is not None:
             await side.finish(join)
-        outside = await side.cancelled()
+        outside = await side.cancelled(body)
         if body is None or is_cancellation(body):
-            late = not outside and (late or side.requested)
-            body = body or (_cancelled_error() if outside else None)
+            late = outside is None and (late or side.requested)
+            body = outside or body
         return self._raise(self._ending(body, late=late), error)
 
     def _raise(self, ending: BaseException | None, error: BaseException | None) -> bool:
@@ -313,12 +313,6 @@ class Group:
 
 def _is_time(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
-
-
-def _cancelled_error() -> BaseException:
-    import asyncio
-
-    return asyncio.CancelledError()
 
 
 _WHEN = {Phase.NEW: "has not begun", Phase.OPEN: "has begun", Phase.CLOSED: "is over"}

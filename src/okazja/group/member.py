@@ -115,5 +115,9 @@ def is_cancellation(error: BaseException) -> bool:
     """Whether an error only says that something was cancelled."""
     if isinstance(error, Interrupted | CancelledError):
         return True
-    asyncio: Any = sys.modules.get("asyncio")  # where it was never imported, nothing has raised its errors
-    return asyncio is not None and isinstance(error, asyncio.CancelledError)
+    # Where a library was never imported, nothing has raised its errors.
+    asyncio: Any = sys.modules.get("asyncio")
+    trio: Any = sys.modules.get("trio")
+    return (asyncio is not None and isinstance(error, asyncio.CancelledError)) or (
+        trio is not None and isinstance(error, trio.Cancelled)
+    )
