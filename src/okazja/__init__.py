@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from okazja._engine import Future
+    from okazja._engine import Future, Results
     from okazja._worker.cancellation import CancellationToken, current_token
     from okazja._worker.cpus import cpu_count
     from okazja.errors import (
@@ -84,6 +84,7 @@ __all__ = [
     "Progress",
     "RecordedFailure",
     "RemoteTraceback",
+    "Results",
     "TaskCancelled",
     "TaskTypeError",
     "TooManyFailures",
@@ -110,6 +111,7 @@ _HOME = {
     "Journal": "okazja.journal",
     "Outcome": "okazja.stream",
     "Progress": "okazja.progress",
+    "Results": "okazja._engine",
     "compare": "okazja.measure.compare",
     "cpu_count": "okazja._worker.cpus",
     "current_token": "okazja._worker.cancellation",

@@ -37,6 +37,19 @@ def test_each_has_a_thread_of_its_own_with_a_name() -> None:
     assert all(future.result().startswith("fetcher") for future in names)
 
 
+def test_tasks_submit_from_many_threads_at_once() -> None:
+    seen = []
+
+    def grow(n: int) -> None:
+        seen.append(n)
+        for _ in range(3 * (n > 0)):
+            group.submit(grow, n - 1)
+
+    with okazja.Group("threads") as group:
+        group.submit(grow, 5)
+    assert len(seen) == sum(3**n for n in range(6))
+
+
 def test_each_has_a_process_of_its_own() -> None:
     pids = []
     with okazja.Group("processes") as group:

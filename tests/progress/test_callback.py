@@ -193,7 +193,7 @@ def test_the_child_of_a_fork_makes_no_calls() -> None:
         pid = os.fork()
         if not pid:
             try:
-                outcomes.close()  # type: ignore[attr-defined]
+                outcomes.close()
             finally:
                 os._exit(7)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7

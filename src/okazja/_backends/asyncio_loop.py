@@ -182,6 +182,10 @@ class AsyncioBackend:
         self._in_loop(self._stop_running, chosen, stop)
         return dropped + self._threads.stop(chosen, stop)
 
+    def stop_call(self, call: Call, stop: Stop) -> None:
+        """Cancel a coroutine that runs; a plain function goes on."""
+        self._in_loop(self._stop_one, call, stop)
+
     def end_worker(self, port: Port) -> None:
         """Calls are not placed."""
 
@@ -333,6 +337,9 @@ class AsyncioBackend:
     def _stop_running(self, chosen: Callable[[Call], bool], stop: Stop) -> None:
         self._calls.stop(chosen, stop)
         self._look()
+
+    def _stop_one(self, call: Call, stop: Stop) -> None:
+        self._calls.stop_one(call, stop)
 
     def _is_over(self) -> bool:
         with self._lock:

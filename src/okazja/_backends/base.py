@@ -104,6 +104,9 @@ class Backend(Protocol):
     def stop(self, chosen: Callable[[Call], bool], stop: Stop) -> list[Call]:
         """Interrupt what runs of the chosen calls, where the backend places calls itself. Returns those not begun."""
 
+    def stop_call(self, call: Call, stop: Stop) -> None:
+        """Cancel one call if it runs, where the backend ``cancels``. In any thread."""
+
     def end_worker(self, port: Port) -> None:
         """Let this worker exit once it has run what it was sent."""
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from okazja._backends.base import Spec
 from okazja._backends.thread_limits import may_be_daemon
+from okazja._core.messages import Call
 
 __all__ = ["BLOCKED_AFTER", "BlockWatch"]
 
@@ -32,12 +33,10 @@ log = logging.getLogger("okazja")
 class BlockWatch:
     """Watches over one loop, from the thread that runs it. Its own thread is started with the first coroutine."""
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, spec: Spec, running: Mapping[asyncio.Task[None], Any]
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, spec: Spec, running: Mapping[Call, Any]) -> None:
         self._loop = loop
         self._name = spec.name
-        self._running = running  # attempts by task
+        self._running = running  # attempts by call
         self._after = BLOCKED_AFTER if spec.blocked_after is None else spec.blocked_after
         self._thread = threading.get_ident()
         self._wanted = threading.Event()
@@ -97,17 +96,17 @@ class BlockWatch:
 
     def _say(self, seconds: float) -> None:
         task = asyncio.current_task(self._loop)
-        attempt = self._running.get(task) if task is not None else None
+        call = next((call for call, attempt in list(self._running.items()) if attempt.task is task), None)
         frame = sys._current_frames().get(self._thread)
         inner = [*takewhile(lambda pair: not _is_below(pair[0]), traceback.walk_stack(frame))]
         if not inner or not self._asked:
             return  # it has gone on
-        item = f" (item {attempt.call.base})" if attempt is not None and attempt.call.base >= 0 else ""
+        item = f" (item {call.base})" if call is not None and call.base >= 0 else ""
         what = f"{task.get_name()}{item}" if task is not None else "a callback"
         where, line = inner[0]
         log.warning(
-            "%s has blocked the event loop of %s for %.2f s so far: it stands at line %d of %s, in %s. Await what waits, "
-            "or submit what computes to threads or processes\n%s",
+            "%s has blocked the event loop of %s for %.2f s so far: it stands at line %d of %s, in %s. Await "
+            "what waits, or submit what computes to threads or processes\n%s",
             what,
             self._name,
             seconds,

@@ -55,17 +55,15 @@ class CoroutineCalls:
         self._words: list[memoryview] = []  # of the slots that were used so far
         self._described: list[str] = []  # what these say
         self._pid, self._tid = os.getpid(), threading.get_native_id()
-        self.attempts: dict[asyncio.Task[None], _Attempt] = {}
+        self.attempts: dict[Call, _Attempt] = {}
 
     def start(self, call: Call) -> None:
         """Run a call that has begun."""
         slot = call.slot = self._slots.pop()
         attempt = _Attempt(call, slot)
         self._mark(slot, call)
-        attempt.task = task = self._loop.create_task(
-            self._run(attempt), name=call.fn.name, context=call.context
-        )
-        self.attempts[task] = attempt
+        attempt.task = self._loop.create_task(self._run(attempt), name=call.fn.name, context=call.context)
+        self.attempts[call] = attempt
         if call.limit is not None:
             attempt.timer = self._loop.call_later(call.limit, self._cancel, attempt)
 
@@ -108,7 +106,7 @@ class CoroutineCalls:
 
     def _end(self, attempt: _Attempt, reply: Reply) -> None:
         """The coroutine has come to its end, sooner or later."""
-        self.attempts.pop(attempt.task, None)
+        self.attempts.pop(attempt.call, None)
         if attempt.over:  # it was left behind
             return
         if attempt.timer is not None:
@@ -137,6 +135,13 @@ class CoroutineCalls:
             if not attempt.over and chosen(attempt.call):
                 stop_call(attempt.call, stop)
                 self._cancel(attempt)
+
+    def stop_one(self, call: Call, stop: Stop) -> None:
+        """Have a call end, if it runs."""
+        attempt = self.attempts.get(call)
+        if attempt is not None and not attempt.over:
+            stop_call(call, stop)
+            self._cancel(attempt)
 
     def _cancel(self, attempt: _Attempt) -> None:
         if attempt.over or attempt.where is not None:

@@ -129,6 +129,9 @@ class SerialBackend:
         """Nothing waits, and what runs can't be ended."""
         return []
 
+    def stop_call(self, call: Call, stop: Stop) -> None:
+        """What runs is not cancelled one by one."""
+
     def end_worker(self, port: Port) -> None:
         """There is none."""
 

@@ -303,6 +303,9 @@ class ThreadBackend:
         self._limits.stop(chosen, stop)
         return [call for call in waiting if chosen(call)]
 
+    def stop_call(self, call: Call, stop: Stop) -> None:
+        """What runs is not cancelled one by one."""
+
     def end_worker(self, port: Port) -> None:
         """Calls are not placed."""
 

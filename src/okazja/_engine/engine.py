@@ -161,9 +161,7 @@ class Engine(Traffic):
         Calls on threads can't be stopped, and coroutines are cancelled; neither are waited for here.
         """
         self.interrupted = True
-        self.shutdown(wait=False, cancel_futures=True)
-        if self.backend.capabilities.cancels and os.getpid() == self.owner:
-            self.backend.stop(_any, Stop(monotonic(), "Ctrl-C came", abandon=False))
+        self.interrupt_softly("Ctrl-C came")
         if not self.backend.capabilities.can_kill or os.getpid() != self.owner:
             return
         with self.lock:
@@ -177,6 +175,12 @@ class Engine(Traffic):
         if not self.backend.join(GRACE):
             self.kill(signal.SIGKILL, "Ctrl-C")
             self.backend.join()
+
+    def interrupt_softly(self, why: str = "the task that used the executor was cancelled") -> None:
+        """Cancel what has not begun, and what runs where that harms nothing else. Doesn't wait."""
+        self.shutdown(wait=False, cancel_futures=True)
+        if self.cancels and os.getpid() == self.owner:
+            self.backend.stop(_any, Stop(monotonic(), why, abandon=False))
 
     def release(self, run: object) -> None:
         """A map was closed early: get back what workers hold of it, so that it never begins."""
@@ -212,6 +216,12 @@ class Engine(Traffic):
         self.backend.wake()
         self._close_if_done()
         return dropped
+
+    def stop_call(self, call: Call) -> None:
+        """The task that awaited a call was cancelled while that runs."""
+        self.backend.stop_call(
+            call, Stop(monotonic(), "the task that awaited it was cancelled", abandon=False)
+        )
 
     def forget(self) -> None:
         """The Executor is gone: end once its work is done. May run in any thread, during a collection."""

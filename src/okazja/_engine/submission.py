@@ -39,6 +39,8 @@ def submit(
         function = Function(fn, future.name, _UNTIMED)
         call = Call(engine.number_call(), function, codec.ARGS, (args, kwargs), future)
         call.context = future._context()
+        if engine.cancels:
+            future._call, future._end = call, engine.stop_call
     else:
         try:
             if function is None:

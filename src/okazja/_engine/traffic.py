@@ -73,6 +73,7 @@ class Traffic:
         self.max_workers = max_workers
         self.board = board
         self.shares_memory = backend.capabilities.shares_memory
+        self.cancels = backend.capabilities.cancels
         self.runs_at_once = backend.capabilities.runs_at_once
         self.broken: BaseException | None = None
         self.closed = False  # the backend was told

@@ -100,9 +100,11 @@ class OwnLoop:
 
     def __del__(self) -> None:
         """The thread has ended, or the interpreter does."""
-        with suppress(Exception):
+        try:
             if self._loop is not None and not self._loop.is_closed():
                 self._loop.close()
+        except Exception:  # noqa: S110  (at the end of the interpreter anything may be gone already)
+            pass
 
 
 def _cancel_soon(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -106,7 +106,7 @@ def start_method(mp_context: Any, max_tasks_per_child: int | None) -> Any:
 
 def check_map(
     fn: Callable[..., Any],
-    iterables: tuple[Iterable[Any], ...],
+    iterables: tuple[Any, ...],
     chunksize: object,
     buffersize: object,
 ) -> None:
@@ -119,7 +119,7 @@ def check_map(
         if value < 1:
             raise BadInput(f"{name} must be {'None or > 0' if name == 'buffersize' else '>= 1'}, got {value}")
     for position, iterable in enumerate(iterables):
-        if not hasattr(iterable, "__iter__") and not hasattr(iterable, "__getitem__"):
+        if not any(hasattr(iterable, name) for name in ("__iter__", "__getitem__", "__aiter__")):
             raise TaskTypeError(
                 f"argument {position + 1} after the function must be iterable, got {iterable!r}"
             )

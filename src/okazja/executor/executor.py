@@ -13,13 +13,15 @@ import os
 import signal
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from contextvars import ContextVar
 from time import monotonic
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, Self, TypeVar
 
 from okazja._backends import find_backend
-from okazja._engine import Engine, Future, Run, StreamRun, can_block
+from okazja._backends.thread_limits import may_be_daemon
+from okazja._core.weight import weight
+from okazja._engine import Engine, Future, Results, Run, StreamRun, can_block, library
 from okazja._engine.source import Source
 from okazja._engine.submission import submit
 from okazja._worker.task import check_task
@@ -35,11 +37,19 @@ from okazja.executor.checks import (
     start_method,
 )
 from okazja.executor.factories import Factories
-from okazja.executor.inputs import journaled, length_of, observers_of, read_ahead, source_of
+from okazja.executor.inputs import (
+    AnyIterable,
+    journaled,
+    length_of,
+    loop_of,
+    observers_of,
+    read_ahead,
+    source_of,
+)
 from okazja.group import Group
 from okazja.group.places import Pool
 from okazja.progress import Progress
-from okazja.stream import Outcome, check_end, outcomes, stream_options, values
+from okazja.stream import Outcome, check_end, outcomes, stream_options, values, weight_of_outcome
 
 __all__ = ["BackendName", "Executor"]
 
@@ -165,13 +175,13 @@ class Executor(Factories, concurrent.futures.Executor):
     def map(
         self,
         fn: Callable[..., T],
-        *iterables: Iterable[Any],
+        *iterables: Iterable[Any] | AsyncIterable[Any],
         timeout: float | None = None,
         chunksize: int | None = None,
         buffersize: int | None = None,
         progress: bool | Callable[[Progress], object] = False,
-    ) -> Iterator[T]:
-        """An iterator over ``fn``'s results for the items, in the order of the input.
+    ) -> Results[T]:
+        """An iterator, for ``for`` and ``async for``, over ``fn``'s results for the items, in the order of the input.
 
         Begins at once, draws the input as results are taken, and keeps memory bounded. An error of an
         item is raised in its place. An iterator that was started and is dropped cancels the rest.
@@ -195,21 +205,18 @@ class Executor(Factories, concurrent.futures.Executor):
             buffersize=buffersize,
             observers=observers_of(progress, fn),
         )
-        run.begin()
         deadline = None if timeout is None else monotonic() + timeout
-        results = values(run, deadline)
-        run.handed_out(results)
-        return results
+        return Results(values(run, deadline), run, weight)
 
     def _run(
         self,
         kind: type[RunT],
         fn: Callable[..., Any],
-        iterables: tuple[Iterable[Any], ...],
+        iterables: tuple[AnyIterable, ...],
         source: Source,
         **options: Any,
     ) -> RunT:
-        return kind(
+        run = kind(
             self._engine,
             fn,
             source,
@@ -218,6 +225,8 @@ class Executor(Factories, concurrent.futures.Executor):
             context_vars=self._context_vars,
             **options,
         )
+        run.needs_loop = loop_of(iterables)
+        return run
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more work. Maps over sized inputs are seen through; then the workers end.
@@ -231,6 +240,35 @@ class Executor(Factories, concurrent.futures.Executor):
             self._engine.interrupt()
         else:
             self.shutdown(wait=True)
+        return False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> Literal[False]:
+        """As at the end of ``with``, but the event loop turns meanwhile. A cancellation cancels what has not begun."""
+        here = library()
+        assert here is not None
+        if exc_type is not None and issubclass(exc_type, (here.cancelled, KeyboardInterrupt)):
+            self._engine.interrupt_softly()
+        bell = here.bell()
+
+        def shut_down() -> None:
+            try:
+                self.shutdown(wait=True)
+            finally:
+                bell.ring()
+
+        threading.Thread(
+            target=shut_down, name=f"okazja-{self._engine.name}-end", daemon=may_be_daemon()
+        ).start()
+        try:
+            await bell
+        except here.cancelled:
+            self._engine.interrupt_softly()
+            raise
         return False
 
     def terminate_workers(self) -> None:
@@ -260,7 +298,7 @@ class Executor(Factories, concurrent.futures.Executor):
     def stream(
         self,
         fn: Callable[[T], R],
-        iterable: Iterable[T],
+        iterable: Iterable[T] | AsyncIterable[T],
         *,
         ordered: bool = False,
         item_timeout: float | None = None,
@@ -280,7 +318,7 @@ class Executor(Factories, concurrent.futures.Executor):
         retry_failed: bool = True,
         trust: bool = False,
         progress: bool | Callable[[Progress], object] = False,
-    ) -> Iterator[Outcome[T, R]]:
+    ) -> Results[Outcome[T, R]]:
         """An Outcome for every item, exactly one, whatever happens to it.
 
         Draws the input lazily and keeps memory bounded, as ``map`` does. An input that may block (a generator, a file)
@@ -356,10 +394,8 @@ class Executor(Factories, concurrent.futures.Executor):
             if recorder is not None:
                 recorder.close(whole=False)
             raise
-        run.begin()
-        results = outcomes(run, raising=on_error == "raise", max_failures=max_failures)
-        run.handed_out(results)
-        return results
+        taken = outcomes(run, raising=on_error == "raise", max_failures=max_failures)
+        return Results(taken, run, weight_of_outcome)
 
     # --- attributes of the standard library's executors that other programs read
 

@@ -1,6 +1,6 @@
 """The group: a block that none of its tasks outlives.
 
-    submit ─▶ Place (a pool, or workers of its own) ─▶ Member (a Future) ─▶ _finish ─▶ the end of the block
+    submit ─▶ Place (a pool, or workers of its own) ─▶ Member (a Future) ─▶ finish ─▶ the end of the block
 
 Tasks come back in whatever thread brings them. The first failure cancels the group there and then; the end of
 the block waits until no task is left, and raises what there is to raise (see okazja.group.ending).
@@ -8,7 +8,6 @@ the block waits until no task is left, and raises what there is to raise (see ok
 
 from __future__ import annotations
 
-import concurrent.futures
 import threading
 from collections.abc import Callable, Coroutine
 from contextvars import Token as Reset
@@ -21,7 +20,7 @@ from okazja._core.messages import Stop
 from okazja._engine import Future
 from okazja._engine.alarm import Alarm
 from okazja._worker.cancellation import CancellationToken, group_token
-from okazja.errors import BadInput, GroupCancelled, GroupClosed, describe
+from okazja.errors import BadInput, GroupCancelled, GroupClosed, Interrupted, describe
 from okazja.group.ending import Ending
 from okazja.group.member import HALT, Member, is_cancellation
 from okazja.group.places import OwnWorkers, Place
@@ -108,7 +107,6 @@ class Group:
                 self._check_open()
                 self._members.add(member)
                 self._tasks += 1
-            member.add_done_callback(self._finish)
             try:
                 self._place.start(member, fn, args, kwargs)
             except BaseException:
@@ -147,10 +145,9 @@ class Group:
 
     # --- tasks come back, in any thread -----------------------------------------------------------------
 
-    def _finish(self, member: concurrent.futures.Future[Any]) -> None:
+    def finish(self, member: Member[Any]) -> None:
         """A task is done. Whoever sees that first says so; saying it again does nothing."""
-        assert isinstance(member, Member)
-        error = None if member.cancelled() else member.exception()
+        error = member.failure()
         with self._lock:
             if member not in self._members:
                 return
@@ -196,14 +193,14 @@ class Group:
                 f"this group's block {_WHEN[self._phase]}, and can't be opened again: make a new group"
             )
         self._place.enter(in_loop=in_loop)
+        if self._deadline is not None:
+            self._alarm = Alarm(self._place.name)
+            self._alarm.at(monotonic() + self._deadline, self._expire)
         self._phase = Phase.OPEN
         self._around = group_token.get()
         self._reset = group_token.set(self.token)
         if self._around is not None:
             self._around.watch(self._end_from_around)
-        if self._deadline is not None:
-            self._alarm = Alarm(self._place.name)
-            self._alarm.at(monotonic() + self._deadline, self._expire)
 
     def _some_member(self) -> Member[Any] | None:
         """A task to wait for; None: there is none, and from now on there won't be."""
@@ -250,7 +247,7 @@ class Group:
                     self._cancel(f"its block raised {describe(body)}")
                 while (member := self._some_member()) is not None:
                     member.wait()
-                    self._finish(member)
+                    self.finish(member)
                 join = self._leave()
                 if join is not None:
                     join()
@@ -261,15 +258,21 @@ class Group:
                     self._phase = Phase.CLOSED
                     self._leave()
                     raise
-                late, body = late or bool(self._why), interrupt
+                if (
+                    body is None
+                    or is_cancellation(body)
+                    or not isinstance(interrupt, Exception | Interrupted)
+                ):
+                    late, body = False, interrupt
                 self._cancel(f"{type(interrupt).__name__} came at its end")
         return self._raise(self._ending(body, late=late), error)
 
     async def __aenter__(self) -> Self:
-        from okazja.group.loop_side import LoopSide
+        from okazja.group.loop_side import loop_side
 
-        side = LoopSide()
+        side = loop_side()
         self._open(in_loop=True)
+        side.enter()
         self._side = side
         return self
 
@@ -278,10 +281,9 @@ class Group:
     ) -> bool:
         side = self._side
         assert side is not None
-        side.leaving = True
-        late, body = bool(self._why), error
-        if error is not None:
-            self._cancel(f"its block raised {describe(error)}")
+        late, body = bool(self._why), side.leave(error)
+        if body is not None:
+            self._cancel(f"its block raised {describe(body)}")
         while self._some_member() is not None:
             try:
                 await side.woken()
@@ -291,10 +293,10 @@ class Group:
         join = self._leave()
         if join is not None:
             await side.finish(join)
-        outside = await side.cancelled()
+        outside = await side.cancelled(body)
         if body is None or is_cancellation(body):
-            late = not outside and (late or side.requested)
-            body = body or (_cancelled_error() if outside else None)
+            late = outside is None and (late or side.requested)
+            body = outside or body
         return self._raise(self._ending(body, late=late), error)
 
     def _raise(self, ending: BaseException | None, error: BaseException | None) -> bool:
@@ -311,12 +313,6 @@ class Group:
 
 def _is_time(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
-
-
-def _cancelled_error() -> BaseException:
-    import asyncio
-
-    return asyncio.CancelledError()
 
 
 _WHEN = {Phase.NEW: "has not begun", Phase.OPEN: "has begun", Phase.CLOSED: "is over"}

@@ -32,6 +32,9 @@ class Owner(Protocol):
     def cancelled(self) -> bool:
         """Whether the tasks were told to end."""
 
+    def finish(self, member: Member[Any]) -> None:
+        """A member is done."""
+
 
 class Member(Future[T]):
     """A future that belongs to a group."""
@@ -45,6 +48,20 @@ class Member(Future[T]):
         context.run(group_token.set, self.run.token)
         return context
 
+    # Its group is told here rather than by a callback: a future with one costs twice as much.
+
+    def set_result(self, result: T) -> None:
+        """Set the result; for executors and tests."""
+        super().set_result(result)
+        self.run.finish(self)
+
+    def cancel(self) -> bool:
+        """Cancel it, unless it has begun. That is no failure of the group."""
+        if not super().cancel():
+            return False
+        self.run.finish(self)
+        return True
+
     def set_exception(self, exception: BaseException | None) -> None:
         """Set the exception; for executors and tests."""
         late = self.run.cancelled and exception is not None and is_cancellation(exception)
@@ -52,11 +69,20 @@ class Member(Future[T]):
             self._cancelled()
         else:
             super().set_exception(exception)
+            self.run.finish(self)
 
     def _cancelled(self) -> None:
         """It was cancelled, perhaps while it ran."""
         if self._state not in (CANCELLED_AND_NOTIFIED, FINISHED):
             super()._drop(None)  # type: ignore[arg-type]  # it looks at no call
+            self.run.finish(self)
+
+    def failure(self) -> BaseException | None:
+        """Once it is done: what the call raised. From now on the group is who reports it."""
+        error = self._exception
+        if error is not None:
+            self._looked_at()
+        return error
 
     def wait(self) -> None:
         """Wait until it is done, in whatever way."""
@@ -89,5 +115,9 @@ def is_cancellation(error: BaseException) -> bool:
     """Whether an error only says that something was cancelled."""
     if isinstance(error, Interrupted | CancelledError):
         return True
-    asyncio: Any = sys.modules.get("asyncio")  # where it was never imported, nothing has raised its errors
-    return asyncio is not None and isinstance(error, asyncio.CancelledError)
+    # Where a library was never imported, nothing has raised its errors.
+    asyncio: Any = sys.modules.get("asyncio")
+    trio: Any = sys.modules.get("trio")
+    return (asyncio is not None and isinstance(error, asyncio.CancelledError)) or (
+        trio is not None and isinstance(error, trio.Cancelled)
+    )

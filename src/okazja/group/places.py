@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any, Protocol
@@ -79,6 +80,7 @@ class OwnWorkers:
         self.name = name or backend
         self._backend = backend
         self._prefix = name
+        self._lock = threading.RLock()  # around these two; tasks may submit, too
         self._engines: list[Engine] = []
         self._room = 0  # calls that the last engine can still take
 
@@ -93,14 +95,13 @@ class OwnWorkers:
 
     def _engine(self) -> Engine:
         """One with room for a call, which is taken."""
-        if self._room == 0:
-            size = min(FIRST << len(self._engines), MOST)
-            full, self._room = self._engines[-1:], size
-            self._engines.append(self._open(size))
-            for engine in full:
-                engine.shutdown(wait=False, cancel_futures=False)
-        self._room -= 1
-        return self._engines[-1]
+        with self._lock:
+            if self._room == 0:
+                size = min(FIRST << len(self._engines), MOST)
+                self._engines.append(self._open(size))
+                self._room = size
+            self._room -= 1
+            return self._engines[-1]
 
     def _open(self, size: int) -> Engine:
         kind = find_backend(self._backend)
