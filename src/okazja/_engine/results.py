@@ -9,6 +9,7 @@ instead, and has results ready, a bounded number of them.
 
 from __future__ import annotations
 
+import _thread
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
@@ -17,7 +18,7 @@ from itertools import count
 from time import monotonic
 from typing import Generic, TypeVar
 
-from okazja._backends.thread_limits import may_be_daemon
+from okazja._backends.thread_limits import may_be_daemon, take
 from okazja._engine.library import Bell, Library, library
 from okazja._engine.run import Run
 from okazja._worker.coroutines import close_loop
@@ -29,7 +30,7 @@ T = TypeVar("T")
 
 AHEAD = 256  # results that wait for the caller, at most; with a buffersize, one
 MOST_BYTES = 1 << 22  # of these
-TURN = 0.002  # seconds after which a caller that always finds results ready lets others have a turn
+TURN = 0.001  # seconds after which a caller that always finds results ready lets others have a turn
 
 _numbers = count(1)
 
@@ -124,7 +125,11 @@ class Results(Generic[T]):
 
 
 class _Pump(Generic[T]):
-    """Takes results in a thread of its own. It holds no reference to what the caller has."""
+    """Takes results in a thread of its own. It holds no reference to what the caller has.
+
+    The caller never waits for a lock: a thread that loses the GIL while it holds one would have the loop stand still.
+    What only one of the two may do, does who takes the token for it, which is one step.
+    """
 
     def __init__(
         self,
@@ -134,21 +139,20 @@ class _Pump(Generic[T]):
         *,
         begin: bool = True,
     ) -> None:
-        self.ready: deque[T] = deque()
-        self._weights: deque[int] = deque()
-        self._bytes = 0
-        self._full = False  # the thread waits for room
+        self.ready: deque[tuple[T, int]] = deque()  # results, and bytes that each takes
+        self._given = self._taken = 0  # bytes so far, by the thread and by the caller
         self._values = values
         self._run = run
         self._weigh = weigh
         self._most = AHEAD if run.buffersize is None else 1
-        self._lock = threading.RLock()  # re-entrant, as that of a run
-        self._changed = threading.Condition(self._lock)
-        self._wanted = not begin  # somebody asks for results
-        self._gone = False  # nobody does any more, or in another way
+        self._unasked = deque([None])  # nobody has said yet whether results are wanted here
+        self._asked = _held_lock()  # the thread waits for that
+        self._full: deque[None] = deque()  # one in it: the thread waits for room
+        self._room = _held_lock()
+        self._bells: deque[Bell] = deque()  # one at most, of the caller that waits
+        self._gone = False  # nobody wants results here any more
         self._over = False
         self._error: BaseException | None = None
-        self._bell: Bell | None = None
         threading.Thread(
             target=copy_context().run,
             args=(self._work, begin),
@@ -160,13 +164,13 @@ class _Pump(Generic[T]):
 
     async def wait(self, library: Library) -> None:
         """Until a result is ready, or none will be."""
+        if take(self._unasked):
+            self._asked.release()
         bell = library.bell()
-        with self._lock:
-            self._wanted = True
-            self._changed.notify_all()
-            if self.ready or self._over:
-                return
-            self._bell = bell
+        self._bells.append(bell)
+        if self.ready or self._over:  # since the caller has looked
+            self._bells.clear()
+            return
         try:
             await bell
         except library.cancelled:
@@ -175,11 +179,10 @@ class _Pump(Generic[T]):
 
     def take(self) -> T:
         """A result. Raises IndexError if there is none."""
-        value = self.ready.popleft()
-        with self._lock:
-            self._bytes -= self._weights.popleft()
-            if self._full and self._is_low():
-                self._changed.notify_all()
+        value, bytes_ = self.ready.popleft()
+        self._taken += bytes_
+        if self._full and self._is_low() and take(self._full):
+            self._room.release()
         return value
 
     def end(self) -> BaseException:
@@ -188,24 +191,23 @@ class _Pump(Generic[T]):
         return StopAsyncIteration() if error is None else error
 
     def let_go(self) -> bool:
-        """Leave the values to somebody else; False if some were taken."""
-        with self._lock:
-            if self._wanted:
-                return False
-            self._gone = True
-            self._changed.notify_all()
-            return True
+        """Leave the values to somebody else; False if some were asked for."""
+        if not take(self._unasked):
+            return False
+        self._gone = True
+        self._asked.release()
+        return True
 
     def close(self) -> None:
         """Nobody wants more."""
-        with self._lock:
-            self._gone = self._over = True
-            self.ready.clear()
-            self._weights.clear()
-            self._bytes = 0
-            self._error = None
-            self._changed.notify_all()
+        self._gone = self._over = True
+        self._error = None
+        self.ready.clear()
         self._run.close()
+        if take(self._unasked):
+            self._asked.release()
+        if take(self._full):
+            self._room.release()
 
     # --- the thread
 
@@ -214,7 +216,8 @@ class _Pump(Generic[T]):
         try:
             if begin:
                 self._run.begin()
-            if self._is_wanted():
+            self._asked.acquire()
+            if not self._gone:
                 for value in self._values:
                     if not self._put(value):
                         break
@@ -222,42 +225,39 @@ class _Pump(Generic[T]):
         except BaseException as problem:
             error = problem
         close_loop()  # on serial, coroutines have run in this thread
-        with self._lock:
-            bell, self._bell = self._bell, None
-            if not self._gone:
-                self._error = error
-            self._over = True
+        if not self._gone:
+            self._error = error
         error = None  # its frames lead here
-        if bell is not None:
-            bell.ring()
-
-    def _is_wanted(self) -> bool:
-        with self._lock:
-            while not (self._wanted or self._gone):
-                self._changed.wait()
-            return not self._gone
+        self._over = True
+        self._ring()
 
     def _put(self, value: T) -> bool:
         """Have a result ready, then wait for room; False if nobody wants more."""
         bytes_ = self._weigh(value)
-        with self._lock:
-            if self._gone:
-                return False
-            self.ready.append(value)
-            self._weights.append(bytes_)
-            self._bytes += bytes_
-            bell, self._bell = self._bell, None
+        if self._gone:
+            return False
+        self._given += bytes_
+        self.ready.append((value, bytes_))
         del value
-        if bell is not None:
-            bell.ring()
-        if len(self.ready) < self._most and self._bytes < MOST_BYTES:
-            return True
-        with self._lock:
-            self._full = True
-            while not self._is_low():
-                self._changed.wait()
-            self._full = False
-            return not self._gone
+        self._ring()
+        if len(self.ready) >= self._most or self._given - self._taken >= MOST_BYTES:
+            self._full.append(None)
+            if not ((self._is_low() or self._gone) and take(self._full)):  # else there was no need to wait
+                self._room.acquire()
+        return not self._gone
+
+    def _ring(self) -> None:
+        try:
+            bell = self._bells.popleft()
+        except IndexError:
+            return
+        bell.ring()
 
     def _is_low(self) -> bool:
-        return len(self.ready) <= self._most // 2 and self._bytes <= MOST_BYTES // 2
+        return len(self.ready) <= self._most // 2 and self._given - self._taken <= MOST_BYTES // 2
+
+
+def _held_lock() -> _thread.LockType:
+    lock = _thread.allocate_lock()
+    lock.acquire()
+    return lock

@@ -261,6 +261,8 @@ class Traffic:
                     if not self.backend.inside():
                         raise  # the caller's own thread
                     log.exception("the result of %s could not be delivered", reply[0].fn.name)
+                if self.interrupted and self.cancels:
+                    self._hush(reply[0])
 
     def _carry_out(self, news: _News) -> float | None:
         """What follows from a delivery. Returns when to deliver again, in seconds."""

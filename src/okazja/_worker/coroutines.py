@@ -11,7 +11,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from functools import partial
-from types import CoroutineType, FrameType
+from types import CodeType, CoroutineType, FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
 __all__ = [
@@ -96,10 +96,10 @@ def makes_coroutines(fn: Callable[..., Any]) -> bool:
         inner = inner.func
     inner = getattr(inner, "__func__", inner)
     code = getattr(inner, "__code__", None)
-    if code is None:
+    if not isinstance(code, CodeType):
         call = getattr(type(inner), "__call__", None)  # noqa: B004  (its code)
         code = getattr(call, "__code__", None)
-    return code is not None and bool(code.co_flags & inspect.CO_COROUTINE)
+    return isinstance(code, CodeType) and bool(code.co_flags & inspect.CO_COROUTINE)
 
 
 def runs_coroutine(frame: FrameType) -> bool:

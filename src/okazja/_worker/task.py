@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from types import CoroutineType
+from types import CodeType, CoroutineType
 from typing import Any
 
 from okazja._worker.coroutines import finish
@@ -24,13 +24,13 @@ def check_task(fn: Callable[..., Any]) -> None:
         inner = inner.func
     inner = getattr(inner, "__func__", inner)
     code = getattr(inner, "__code__", None)
-    if code is not None:
+    if isinstance(code, CodeType):
         flags = code.co_flags & _NO_TASK
         if not flags:
             return
     elif callable(fn):
         code = getattr(type(inner).__call__, "__code__", None)
-        flags = code.co_flags & _NO_TASK if code is not None else 0
+        flags = code.co_flags & _NO_TASK if isinstance(code, CodeType) else 0
         if not flags:
             return
     else:
