@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from okazja._worker.cpus import cpu_count
     from okazja.errors import (
         BadInput,
+        Deadlock,
         ExecutorBroken,
         ExecutorShutdown,
         JournalDamaged,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BadInput",
+    "Deadlock",
     "Executor",
     "ExecutorBroken",
     "ExecutorShutdown",

@@ -12,6 +12,7 @@ from concurrent.futures.thread import BrokenThreadPool
 
 __all__ = [
     "BadInput",
+    "Deadlock",
     "ExecutorBroken",
     "ExecutorShutdown",
     "JournalDamaged",
@@ -83,6 +84,10 @@ class TaskTypeError(OkazjaError, TypeError):
 
 class ExecutorShutdown(OkazjaError, RuntimeError):
     """The executor was shut down and takes no further work."""
+
+
+class Deadlock(OkazjaError, RuntimeError):
+    """A wait that could never have ended. Says who waits for whom."""
 
 
 # --- the task's: what it takes or returns can't travel ----------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 from okazja._core.messages import Call, Event, Port, Reply, Stop
 from okazja._transport.arena import Arena
 from okazja._transport.board import Board
+from okazja.sync.provider import Primitives
 
 __all__ = ["Backend", "Capabilities", "Deliver", "Spec"]
 
@@ -52,6 +53,13 @@ class Backend(Protocol):
     @property
     def arena(self) -> Arena | None:
         """Where large arguments are put; None: they travel in their pickles, or not at all."""
+
+    @property
+    def primitives(self) -> Primitives | None:
+        """What makes locks, queues and the like that its tasks can use; made when it is first asked for. None: nothing.
+
+        A backend may also leave this out.
+        """
 
     def open(self, spec: Spec, deliver: Deliver) -> None:
         """Get ready; start nothing that is not needed yet."""

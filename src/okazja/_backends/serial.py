@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import monotonic, monotonic_ns, perf_counter
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from okazja._backends.base import Capabilities, Deliver, Spec
 from okazja._core.messages import Call, Port, Reply, Stop
@@ -18,6 +19,9 @@ from okazja._transport.board import CALL, DONE, FIRST, PID, STARTED, TID
 from okazja._transport.codec import RAISED, VALUE
 from okazja._worker.task import checked
 from okazja.errors import ExecutorBroken, RemoteTraceback, describe, set_cause
+
+if TYPE_CHECKING:
+    from okazja.sync.local import LocalPrimitives
 
 __all__ = ["SerialBackend", "execute", "initializer_failed"]
 
@@ -29,6 +33,13 @@ class SerialBackend:
         places_calls=True, shares_memory=True, can_kill=False, times_items=False, runs_at_once=True
     )
     arena = None
+
+    @property
+    def primitives(self) -> LocalPrimitives:
+        """Locks, queues and the like, by reference."""
+        from okazja.sync.local import LocalPrimitives
+
+        return LocalPrimitives("serial", alone=True)
 
     def open(self, spec: Spec, deliver: Deliver) -> None:
         """The initializer runs with the first call, as it would in a worker."""

@@ -216,6 +216,9 @@ def _interrupt(attempt: Attempt) -> None:
         _raise_in(attempt.ident, Interrupted)
     finally:
         attempt.sent.release()
+    waiting = sys.modules.get("okazja.sync.local.waiting")
+    if waiting is not None:
+        waiting.rouse(attempt.ident)  # it may sleep at a lock, where it sees nothing
 
 
 def _raise_in(ident: int, kind: type[BaseException] | None) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from queue import Empty, SimpleQueue
 from time import monotonic, monotonic_ns
+from typing import TYPE_CHECKING
 
 from okazja._backends.base import Capabilities, Deliver, Spec
 from okazja._backends.serial import execute, initializer_failed
@@ -17,6 +18,9 @@ from okazja._backends.thread_limits import Attempt, ThreadLimits, may_be_daemon,
 from okazja._core.messages import Call, Port, Reply, Stop
 from okazja._transport.board import CALL, DONE, FIRST, PID, STARTED, TID
 from okazja.errors import ExecutorBroken, ExecutorShutdown
+
+if TYPE_CHECKING:
+    from okazja.sync.local import LocalPrimitives
 
 __all__ = ["ThreadBackend"]
 
@@ -55,6 +59,13 @@ class ThreadBackend:
         parameters=frozenset({"thread_name_prefix"}),
     )
     arena = None
+
+    @property
+    def primitives(self) -> LocalPrimitives:
+        """Locks, queues and the like, by reference."""
+        from okazja.sync.local import LocalPrimitives
+
+        return LocalPrimitives("threads")
 
     def open(self, spec: Spec, deliver: Deliver) -> None:
         """Threads start with the calls."""

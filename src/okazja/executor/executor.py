@@ -36,6 +36,7 @@ from okazja.executor.checks import (
     check_workers,
     start_method,
 )
+from okazja.executor.factories import Factories
 from okazja.executor.inputs import journaled, length_of, observers_of, read_ahead, source_of
 from okazja.progress import Progress
 from okazja.stream import Outcome, check_end, outcomes, stream_options, values
@@ -53,7 +54,7 @@ _UNTIMED = Timing()
 MIN_MEMORY = 64 << 20  # bytes; what a worker needs for itself is about a third of it
 
 
-class Executor(concurrent.futures.Executor):
+class Executor(Factories, concurrent.futures.Executor):
     """Runs calls with the backend of the given name.
 
     backend: ``"serial"`` (in the calling thread, at once), ``"threads"``, or ``"processes"`` (Linux).
