@@ -208,9 +208,9 @@ SYNC_THREADS = Row(
     "less",
     BETWEEN_THREADS,
     ("okazja, threads", "threading"),
-    "at most twice threading's",
+    "at most 4 × threading's",
     lambda median: all(
-        median("okazja, threads", point.name) <= 2 * median("threading", point.name)
+        median("okazja, threads", point.name) <= 4 * median("threading", point.name)
         for point in BETWEEN_THREADS
     ),
 )
