@@ -24,6 +24,8 @@ __all__ = [
     "NotPicklable",
     "NotRebuilt",
     "OkazjaError",
+    "OwnerDied",
+    "OwnerDiedWarning",
     "RecordedFailure",
     "RemoteTraceback",
     "TaskTypeError",
@@ -207,3 +209,28 @@ class WorkerDied(OkazjaError, BrokenProcessPool):
 
 class ExecutorBroken(OkazjaError, BrokenProcessPool, BrokenThreadPool):
     """Workers can't be kept alive (while starting, or in their initializer): no further work is taken."""
+
+
+# --- of locks and their like: what another user of them has done ------------------------------------------
+
+
+class OwnerDied(OkazjaError, RuntimeError):
+    """The last owner of this lock died while it had it: what the lock protects may be half changed.
+
+    The lock is free again: mend what it protects, and acquire it once more. ``pid`` is the process that died.
+    """
+
+    def __init__(self, message: str, pid: int | None = None) -> None:
+        super().__init__(message, pid)
+        self.pid = pid
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class OwnerDiedWarning(RuntimeWarning):
+    """As `OwnerDied`, where the lock was taken all the same."""
+
+
+class Deadlock(OkazjaError, RuntimeError):
+    """Threads wait for each other in a circle and would do so for ever. The message shows who waits for whom."""

@@ -54,6 +54,19 @@ class LocalCondition(Local, Condition):
     def _is_owned(self) -> bool:
         return self._lock._is_owned() if isinstance(self._lock, LocalRLock) else self._lock.locked()
 
+    def _recursion_count(self) -> int:
+        return (
+            self._lock._recursion_count() if isinstance(self._lock, LocalRLock) else int(self._lock.locked())
+        )
+
+    def _release_save(self) -> int:
+        """Let go of the lock, however often it is held. Raises RuntimeError if it isn't."""
+        self._check("release")
+        depth = self._recursion_count()
+        for _ in range(depth):
+            self._lock._release()
+        return depth
+
     def _check(self, what: str) -> None:
         if not self._is_owned():
             raise RuntimeError(f"cannot {what} on un-acquired lock")
@@ -62,7 +75,7 @@ class LocalCondition(Local, Condition):
         self._check("wait")
         deadline = None if timeout is None else deadline_of(max(timeout, 0))
         waiter = Waiter()
-        depth = self._lock._recursion_count() if isinstance(self._lock, LocalRLock) else 1
+        depth = self._recursion_count()
         notified = False
         self._waiters.append(waiter)
         try:

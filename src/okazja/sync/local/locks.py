@@ -211,3 +211,15 @@ class LocalRLock(_LocalLockable, RLock):
     def _recursion_count(self) -> int:
         hold = self._held.get(0)
         return len(hold) if hold is not None and hold[0] == get_ident() else 0
+
+    # What threading.Condition asks of a lock that can be held more than once.
+
+    def _release_save(self) -> int:
+        depth = self._recursion_count()
+        for _ in range(max(depth, 1)):
+            self._release()
+        return depth
+
+    def _acquire_restore(self, depth: int) -> None:
+        for _ in range(depth):
+            self._acquire()

@@ -48,8 +48,13 @@ class LocalQueue(Local, Queue):
 
     @property
     def maxsize(self) -> int:
-        """How many items it holds at most; 0 or below: any number."""
+        """How many items it holds at most; 0 or below: any number. May be changed."""
         return self._maxsize
+
+    @maxsize.setter
+    def maxsize(self, maxsize: int) -> None:
+        self._maxsize = maxsize
+        wake_all(self._putters)
 
     def _try_put(self, item: Any) -> bool:
         """Put it if there is room. An exception that breaks in leaves it put and counted, or neither."""
@@ -78,6 +83,8 @@ class LocalQueue(Local, Queue):
         return False
 
     def _put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        if timeout is not None and block:
+            checked(timeout)
         try:
             if self._try_put(item):
                 return
@@ -86,7 +93,7 @@ class LocalQueue(Local, Queue):
                 wake(self._getters)
         if not block or timeout == 0:
             raise Full
-        deadline = deadline_of(checked(timeout))
+        deadline = deadline_of(timeout)
         waiter = Waiter()
         self._putters.append(waiter)
         try:
@@ -99,12 +106,14 @@ class LocalQueue(Local, Queue):
             self._leave(self._putters, waiter)
 
     def _get(self, block: bool = True, timeout: float | None = None) -> Any:
+        if timeout is not None and block:
+            checked(timeout)
         mine: list[Any] = []
         try:
             if not self._try_get(mine):
                 if not block or timeout == 0:
                     raise Empty
-                self._wait_item(mine, deadline_of(checked(timeout)))
+                self._wait_item(mine, deadline_of(timeout))
             return mine[0]
         except BaseException:
             self._give_back(mine)

@@ -1,0 +1,160 @@
+"""What locks and semaphores have in common: a number of permits, of which every process knows who has them.
+
+``_try`` is the attempt on the sem_t, ``_post`` gives back to it. Both happen in windows only: the thread's WANT names
+the primitive meanwhile, so that whoever counts the permits knows that its words may not agree yet.
+"""
+
+from __future__ import annotations
+
+from time import monotonic, monotonic_ns
+from typing import Any
+
+from okazja.sync.shared import counter
+from okazja.sync.shared.deadlock import look_for_circles
+from okazja.sync.shared.layout import GATE, HINT, ORPHAN, SEMAPHORE, WORD
+from okazja.sync.shared.primitive import Primitive
+from okazja.sync.shared.region import Region
+from okazja.sync.shared.slots import LOOK, Seat, before_wait
+
+__all__ = ["Counted", "deadline_of"]
+
+SPIN = 20  # attempts before a thread goes to sleep, about a microsecond
+SUSPICIOUS = 0.5  # seconds of waiting after which a thread looks whether it waits in a circle
+MOST_SECONDS = 9_223_372_036.0  # as threading.TIMEOUT_MAX has it
+
+
+def deadline_of(blocking: bool, timeout: float | None) -> float | None:
+    """When to give up, on the clock of `monotonic`; None: never. Raises as threading.Lock.acquire does."""
+    if timeout is None or timeout == -1:
+        return None
+    if not blocking:
+        raise ValueError("can't specify a timeout for a non-blocking call")
+    if timeout < 0:
+        raise ValueError("timeout value must be a non-negative number")
+    if timeout > MOST_SECONDS:
+        raise OverflowError("timeout value is too large")
+    return monotonic() + timeout
+
+
+class Counted(Primitive):
+    """Acquiring, where it does not succeed at once."""
+
+    def __init__(self, region: Region, place: int, most: int) -> None:
+        super().__init__(region, place)
+        self._semaphore = counter.attach(region.address + (place + SEMAPHORE) * WORD, most)
+        self._try = self._semaphore.acquire
+        self._post = self._semaphore.release
+        self._hint = place + HINT
+
+    # --- what a kind of it must know ------------------------------------------------------------------
+
+    def _note(self, mark: int) -> None:
+        """Write down that this thread has (one more of) it. Inside a window; no calls."""
+        raise NotImplementedError
+
+    def _held(self, mark: int) -> int:
+        """How many permits this thread has."""
+        raise NotImplementedError
+
+    def _inherit(self, mark: int) -> bool:
+        """Take it over from an owner that died, if one did."""
+        return False
+
+    def _give_up(self) -> None:
+        """Release what this thread has just got."""
+        raise NotImplementedError
+
+    # --- acquiring -------------------------------------------------------------------------------------
+
+    def _attempt(self, seat: tuple[int, int, Seat]) -> bool:
+        """Try once, and wait out whoever counts."""
+        words, (want, mark, _) = self._words, seat
+        while True:
+            words[want] = self._id
+            if not words[GATE]:
+                break
+            words[want] = 0
+            self._region.guarded(_nothing)
+        got = self._try(False)
+        if got:
+            self._note(mark)
+        words[want] = 0
+        return got or (words[self._id + ORPHAN] != 0 and self._inherit(mark))
+
+    def _acquire_slowly(self, blocking: bool, deadline: float | None) -> bool:
+        """After a first attempt that did not succeed. An exception that breaks in leaves nothing behind."""
+        seat = self._here.seat
+        before = self._held(seat[1])
+        try:
+            for _ in range(SPIN if blocking else 1):
+                if self._attempt(seat):
+                    return True
+            return blocking and self._wait(seat, deadline)
+        except BaseException:
+            self._mend(seat)
+            if self._held(seat[1]) > before:
+                self._give_up()
+            raise
+
+    def _wait(self, seat: tuple[int, int, Seat], deadline: float | None) -> bool:
+        if deadline is not None and monotonic() >= deadline:
+            return False
+        before_wait()
+        slots, words, sleeper = self._slots, self._words, seat[2]
+        since, pause = monotonic_ns(), SUSPICIOUS
+        try:
+            while True:
+                number = slots.enter(sleeper, self._id, since, timed=deadline is not None)
+                words[self._hint] = 1
+                slots.fence(sleeper)
+                if self._attempt(seat):
+                    return True
+                slots.sleep(sleeper, deadline, pause)
+                if deadline is not None and monotonic() >= deadline:
+                    return self._attempt(seat)
+                if not slots.was_woken(sleeper, number):
+                    self._others_may_be_gone()
+                    if deadline is None:
+                        look_for_circles(slots, sleeper, number)
+                    pause = LOOK
+        finally:
+            slots.leave(sleeper)
+            self._wake_next(sleeper)
+
+    def _wake_next(self, sleeper: Seat) -> None:
+        """If there is a permit to be had, wake the one who has waited longest.
+
+        A thread that got one, or gives up, does so too: the wake-up that it used up may have been meant for two.
+        """
+        words = self._words
+        if not words[self._hint] or not self._semaphore._get_value():
+            return
+        words[self._hint] = 0
+        self._slots.fence(sleeper)  # who comes now either is seen below, or sets the hint anew
+        sleepers = self._slots.sleepers(self._id)
+        if sleepers:
+            if len(sleepers) > 1:
+                words[self._hint] = 1
+            self._slots.wake(*sleepers[0])
+
+    def _mend(self, seat: tuple[int, int, Seat]) -> None:
+        """An exception broke in: if a window is open, find out what has happened, and close it."""
+        if self._words[seat[0]] == self._id:
+            from okazja.sync.shared.recovery import recount
+
+            recount(self._slots, self._id, seat[0])
+        if self._words[self._hint]:
+            self._wake_next(seat[2])
+
+    def _window(self, seat: tuple[int, int, Any]) -> None:
+        """Open a window, once nobody counts."""
+        words = self._words
+        words[seat[0]] = self._id
+        while words[GATE]:
+            words[seat[0]] = 0
+            self._region.guarded(_nothing)
+            words[seat[0]] = self._id
+
+
+def _nothing() -> None:
+    """Have waited for the guard."""

@@ -1,0 +1,267 @@
+"""The slots of the threads that use an executor's primitives, and how a thread sleeps in its own.
+
+A thread takes a slot at its first use and keeps it. When it ends, the slot is for the next thread of its process; when
+the process ends, whoever counts afterwards frees its slots (see okazja.sync.shared.recovery).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator
+from time import monotonic
+from typing import Any
+
+from okazja.errors import ExecutorShutdown, UnsupportedHere
+from okazja.sync import hooks
+from okazja.sync.shared import counter
+from okazja.sync.shared.layout import (
+    CLOSED,
+    GIVEN,
+    HEAD,
+    HIGH,
+    HOLDER,
+    KIND,
+    LOCKS,
+    NEXT,
+    PARKS,
+    PID,
+    SEM,
+    SEMAPHORE_KIND,
+    SEQ,
+    SINCE,
+    SLOTS,
+    START,
+    TAKEN,
+    TID,
+    TIMED,
+    VERDICT,
+    WAITS,
+    WANT,
+    WANT_STEP,
+    WOKEN,
+    WORD,
+)
+from okazja.sync.shared.region import Region
+
+__all__ = ["Here", "Seat", "Slots", "started"]
+
+LOOK = 1.0  # seconds after which a sleeping thread looks around by itself, at the latest
+
+
+def started(pid: int) -> int:
+    """When a process started, in ticks since the system did; 0: it is not there, or dead."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return 0
+    return 0 if fields[0] in {b"Z", b"X"} else int(fields[19])
+
+
+class Seat:
+    """A thread's slot. Its end gives the slot back, in whatever thread that happens."""
+
+    __slots__ = ("_pid", "_retired", "park", "slot")
+
+    def __init__(self, slot: int, park: Any, retired: deque[int]) -> None:
+        self.slot = slot
+        self.park = park  # the semaphore at which this thread sleeps
+        self._retired = retired
+        self._pid = os.getpid()
+
+    def __del__(self, getpid: Any = os.getpid) -> None:
+        if getpid() == self._pid:  # in a forked child, the slot is the parent's
+            self._retired.append(self.slot)
+
+
+class Here(threading.local):
+    """What belongs to the calling thread: ``seat`` is (index of its WANT, its slot plus 1, its Seat)."""
+
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "seat":
+            raise AttributeError(name)
+        seat = self._slots.claim()
+        self.seat = (WANT + seat.slot * WANT_STEP, seat.slot + 1, seat)
+        return self.seat
+
+
+class Slots:
+    """The slots of one region, as this process sees them."""
+
+    def __init__(self, region: Region) -> None:
+        self.region = region
+        self.words = region.words
+        self._retired: deque[int] = deque()  # slots of this process without a thread
+        self._parks: dict[int, Any] = {}
+        self._pid, self._start = os.getpid(), started(os.getpid())
+        self.here = Here(self)
+        region.forgets.append(self._forget)
+
+    def _forget(self) -> None:
+        """In a forked child."""
+        self._pid, self._start = os.getpid(), started(os.getpid())
+        self._retired = deque()
+        self.here.__dict__.pop("seat", None)
+
+    # --- taking a slot ----------------------------------------------------------------------------------
+
+    def claim(self) -> Seat:
+        """A slot for the calling thread."""
+        slot = self.region.guarded(self._take)
+        if slot < 0:
+            from okazja.sync.shared.recovery import recover
+
+            recover(self)  # perhaps some are of dead processes
+            slot = self.region.guarded(self._take)
+        if slot < 0:
+            raise UnsupportedHere(
+                f"more than {SLOTS} threads use the primitives of this executor: use fewer at a time"
+            )
+        return Seat(slot, self.park(slot), self._retired)
+
+    def _take(self) -> int:
+        """Under the guard. The process id is written last: a slot without one is free."""
+        words = self.words
+        slot = self._retired_slot()
+        if slot < 0:
+            high = words[HIGH]
+            pids = words[PID : PID + high].tolist()
+            slot = pids.index(0) if 0 in pids else high
+            if slot == high:
+                if high == SLOTS:
+                    return -1
+                counter.initialise(self.region.address + PARKS * WORD + slot * SEM, 0)
+                words[HIGH] = high + 1
+        words[START + slot] = self._start
+        words[TID + slot] = threading.get_native_id()
+        words[PID + slot] = self._pid
+        return slot
+
+    def _retired_slot(self) -> int:
+        """One of a thread that has ended; not one that still owns something, for another thread may release it."""
+        for _ in range(len(self._retired)):
+            slot = self._retired.popleft()
+            if not any(self.holds(primitive, slot) for primitive in self.primitives()):
+                return slot
+            self._retired.append(slot)
+        return -1
+
+    def primitives(self) -> Iterator[int]:
+        """All of the region, newest first."""
+        words = self.words
+        primitive = words[HEAD]
+        while primitive:
+            yield primitive
+            primitive = words[primitive + NEXT]
+
+    def holds(self, primitive: int, slot: int) -> bool:
+        """Whether a thread owns a lock, or some of a semaphore."""
+        words = self.words
+        kind = words[primitive + KIND]
+        if kind in LOCKS:
+            return bool(words[primitive + HOLDER] == slot + 1)
+        if kind == SEMAPHORE_KIND:
+            return bool(words[words[primitive + TAKEN] + slot] != words[words[primitive + GIVEN] + slot])
+        return False
+
+    # --- sleeping ---------------------------------------------------------------------------------------
+
+    def park(self, slot: int) -> Any:
+        """The semaphore of a slot."""
+        park = self._parks.get(slot)
+        if park is None:
+            address = self.region.address + PARKS * WORD + slot * SEM
+            park = self._parks[slot] = counter.attach(address)
+        return park
+
+    def enter(self, seat: Seat, room: int, since: int, *, timed: bool) -> int:
+        """Stand in a waiting room, where whoever looks can wake this thread. Returns the number of the wait."""
+        words, slot = self.words, seat.slot
+        words[SINCE + slot] = since
+        words[TIMED + slot] = timed
+        words[VERDICT + slot] = 0
+        words[SEQ + slot] = number = words[SEQ + slot] + 1
+        words[WAITS + slot] = room
+        return int(number)
+
+    def leave(self, seat: Seat) -> None:
+        """Wait no longer."""
+        self.words[WAITS + seat.slot] = 0
+
+    def sleep(self, seat: Seat, deadline: float | None, pause: float = LOOK) -> None:
+        """Until somebody posts, or the deadline (of `monotonic`) or the pause (seconds) is over.
+
+        It may be for nothing. Raises ExecutorShutdown where the executor has ended.
+        """
+        if deadline is not None:
+            pause = max(0.0, min(pause, deadline - monotonic()))
+        seat.park.acquire(True, pause)
+        if self.words[CLOSED]:
+            raise ExecutorShutdown("the executor of this primitive was shut down while a thread waited for it")
+
+    @classmethod
+    def of(cls, region: Region) -> Slots:
+        """Those of a region; made once a process."""
+        with _making:
+            if region.slots is None:
+                region.slots = cls(region)
+            assert isinstance(region.slots, Slots)
+            return region.slots
+
+    @staticmethod
+    def fence(seat: Seat) -> None:
+        """What was written before is seen by others before what is read afterwards was read.
+
+        An atomic operation on memory is such a fence. It also takes up a wake-up that came too late for its wait.
+        """
+        seat.park.release()
+        while seat.park.acquire(False):
+            pass
+
+    def sleepers(self, room: int) -> list[tuple[int, int]]:
+        """Who stands in a waiting room and was not woken: slot and number of the wait, the first to come first."""
+        words, high = self.words, self.words[HIGH]
+        waits = words[WAITS : WAITS + high].tolist()
+        if room not in waits:
+            return []
+        found = []
+        for slot, waits_for in enumerate(waits):
+            if waits_for == room:
+                number, since = words[SEQ + slot], words[SINCE + slot]
+                here = words[WAITS + slot] == room and words[SEQ + slot] == number
+                if here and words[WOKEN + slot] != number:
+                    found.append((since, slot, number))
+        return [(slot, number) for _, slot, number in sorted(found)]
+
+    def wake(self, slot: int, number: int, verdict: int = 0) -> None:
+        """End that wait. A thread that waits no longer, or again, wakes up for nothing at most."""
+        words = self.words
+        words[VERDICT + slot] = verdict
+        words[WOKEN + slot] = number
+        self.park(slot).release()
+
+    def was_woken(self, seat: Seat, number: int) -> bool:
+        """Whether somebody has ended that wait."""
+        return bool(self.words[WOKEN + seat.slot] == number)
+
+
+def before_wait() -> None:
+    """To be called where a thread is about to sleep, with nothing held that others need."""
+    if hooks.before_wait is not None:
+        hooks.before_wait()
+
+
+_making = threading.Lock()  # held for an instant by whoever unpickles
+
+
+def _after_fork() -> None:
+    global _making
+    _making = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
