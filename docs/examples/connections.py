@@ -53,34 +53,39 @@ def most_connections(conninfo, done):
 
 
 def kill_workers(done):
-    """Kills a busy worker, whichever it is, every 50 ms."""
+    """Kills a worker, whichever it is, every 50 ms. On threads there is none that could be killed."""
     for _ in range(KILLS):
         if done.wait(timeout=0.05):
             return
-        busy = [work.pid for work in okazja.tree().work if work.pid != os.getpid()]
-        with suppress(ProcessLookupError, IndexError):  # it has just ended, or none is busy
-            os.kill(random.choice(busy), signal.SIGKILL)
+        workers = [work.pid for work in okazja.tree().work if work.pid != os.getpid()]
+        with suppress(ProcessLookupError, IndexError):  # it has just ended, or there is none
+            os.kill(random.choice(workers), signal.SIGKILL)
+
+
+def run_tasks(backend, conninfo):
+    """Gives how many tasks were begun anew, because their worker was killed."""
+    with Executor(backend, max_workers=WORKERS) as executor:
+        permits = executor.BoundedSemaphore(LIMIT)
+        tasks = [(number, permits, conninfo) for number in range(TASKS)]
+        outcomes = list(executor.stream(lambda task: double(*task), tasks, ordered=True, retries=KILLS))
+
+        assert [outcome.value for outcome in outcomes] == [2 * number for number in range(TASKS)]
+        # The permits of the dead have come back.
+        assert [permits.acquire(timeout=1) for _ in range(LIMIT + 1)] == [True] * LIMIT + [False]
+        return sum(outcome.attempts > 1 for outcome in outcomes)
 
 
 def main(backend, conninfo):
-    with Executor("threads", max_workers=2) as outside, Executor(backend, max_workers=WORKERS) as executor:
+    with Executor("threads", max_workers=2) as outside:
         done = outside.Event()
         most = outside.submit(most_connections, conninfo, done)
-        killer = outside.submit(kill_workers, done)  # on threads it finds nobody to kill
-
-        permits = executor.BoundedSemaphore(LIMIT)
-        tasks = [(number, permits, conninfo) for number in range(TASKS)]
+        killer = outside.submit(kill_workers, done)
         try:
-            outcomes = list(executor.stream(lambda task: double(*task), tasks, ordered=True, retries=KILLS))
+            again = run_tasks(backend, conninfo)
         finally:
             done.set()
-
-        assert [outcome.value for outcome in outcomes] == [2 * number for number in range(TASKS)]
-        assert most.result() == LIMIT
         killer.result()
-        # The permits of the dead have come back.
-        assert [permits.acquire(timeout=1) for _ in range(LIMIT + 1)] == [True] * LIMIT + [False]
-        again = sum(outcome.attempts > 1 for outcome in outcomes)
+        assert most.result() == LIMIT
         print(f"{TASKS} tasks on {backend}, {most.result()} connections at most, {again} tasks begun anew")
 
 
