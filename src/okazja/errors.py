@@ -230,7 +230,3 @@ class OwnerDied(OkazjaError, RuntimeError):
 
 class OwnerDiedWarning(RuntimeWarning):
     """As `OwnerDied`, where the lock was taken all the same."""
-
-
-class Deadlock(OkazjaError, RuntimeError):
-    """Threads wait for each other in a circle and would do so for ever. The message shows who waits for whom."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import count
 from signal import SIGTERM
 from time import monotonic_ns
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from okazja._backends import worker_logs
 from okazja._backends.base import Capabilities, Deliver, Spec
@@ -37,6 +37,9 @@ from okazja._transport.codec import decode_error
 from okazja._transport.patience import Patience
 from okazja._worker.logs import LOG
 from okazja._worker.loop import BACK, HAND_BACK, INTERRUPT, READY, SIGNAL, WORN_OUT
+
+if TYPE_CHECKING:
+    from okazja.sync.shared.primitives import SharedPrimitives
 
 __all__ = ["ProcessBackend"]
 
@@ -76,6 +79,7 @@ class ProcessBackend:
         self._signal: int | None = None
         self._nudges: deque[WorkerProcess] = deque()  # of whose results much was let go of
         self._buried: list[Reader] = []  # of workers whose last replies are being delivered
+        self._primitives: SharedPrimitives | None = None  # made with the first
 
     def open(self, spec: Spec, deliver: Deliver) -> None:
         """Prepare; with the start method ``fork`` start all workers, before there are threads."""
@@ -98,6 +102,18 @@ class ProcessBackend:
             for slot in range(spec.max_workers):
                 port = self._prestarted[slot] = self._new_port(slot)
                 self._launch(port)
+
+    @property
+    def primitives(self) -> SharedPrimitives:
+        """The memory of locks and their like, made when it is first needed."""
+        if self._primitives is None:
+            from okazja.sync.shared.primitives import SharedPrimitives
+            from okazja.sync.shared.region import Region
+
+            with self._launching:
+                if self._primitives is None:
+                    self._primitives = SharedPrimitives(Region.create())
+        return self._primitives
 
     def port(self, slot: int) -> WorkerProcess:
         """A place for a new worker, which starts with the first call that is sent."""
@@ -410,6 +426,8 @@ class ProcessBackend:
         with self._launching:
             self._ports.pop(port.channel.replies, None)
             port.release()
+        if self._primitives is not None:
+            self._primitives.worker_ended()
         events.append(
             Died(
                 port,
@@ -448,6 +466,8 @@ class ProcessBackend:
             self._ports.clear()
             self._prestarted.clear()
             self._spec.board.close()
+            if self._primitives is not None:
+                self._primitives.close()
             # Let go of what belongs to the user, and of the engine, now rather than at a garbage collection.
             del self._launcher
             self._spec = replace(self._spec, initializer=None, initargs=())

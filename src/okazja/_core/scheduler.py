@@ -394,7 +394,8 @@ class Scheduler:
         """A worker has given back what it could."""
         worker = self.workers[slot]
         if len(worker.held) == 1:  # else some call was still on its way to the worker: ask again
-            worker.answered = next(iter(worker.held))
+            # It may have done so without being asked, because the call waits: nothing more goes behind that.
+            worker.answered = worker.asked = next(iter(worker.held))
 
     def _somebody_is_free(self) -> bool:
         if self._unstarted:

@@ -16,14 +16,16 @@ import types
 from collections import ChainMap
 from collections.abc import Callable, Iterator
 from contextvars import Context, ContextVar
-from typing import Any
+from typing import Any, TypeVar
 
 import cloudpickle
 
 from okazja._transport import arena, mapping
 from okazja.errors import NotPicklable, describe
 
-__all__ = ["dump", "dumps", "dumps_each", "explain", "keep_globals", "loads"]
+__all__ = ["dump", "dumps", "dumps_each", "explain", "keep_globals", "loads", "loads_beside"]
+
+T = TypeVar("T")
 
 PROTOCOL = 5
 LIMIT = (1 << 31) - (1 << 10)  # bytes; what one marshalled object may hold
@@ -142,7 +144,16 @@ def keep_globals(module: str, values: dict[str, Any]) -> None:
 
 def loads(data: Any) -> Any:
     """The value of a pickle, or of what an arena's reference names. Raises whatever its parts raise."""
-    value = arena.read(data, _loads) if type(data) is tuple else pickle.loads(data)
+    return _whole(arena.read(data, _loads) if type(data) is tuple else pickle.loads(data))
+
+
+def loads_beside(stream: memoryview, buffers: list[memoryview]) -> Any:
+    """The value of a pickle whose large buffers stand beside it; it may keep them. Raises whatever its parts raise."""
+    return _whole(_loads(stream, buffers))
+
+
+def _whole(value: T) -> T:
+    """A value that was just rebuilt, once the functions in it know their module."""
     while _arrived:
         namespace = _arrived.pop()
         namespace.update(_own.get(namespace.get("__name__", ""), {}))

@@ -15,6 +15,7 @@ from __future__ import annotations
 import functools
 import os
 import signal
+import sys
 import threading
 import traceback
 from collections import OrderedDict, deque
@@ -25,7 +26,7 @@ from time import monotonic_ns, perf_counter
 from types import CoroutineType, FrameType
 from typing import Any
 
-from okazja._transport import codec, pickling
+from okazja._transport import codec, pickling, waiting
 from okazja._transport.arena import Arena, Large
 from okazja._transport.board import (
     CALL,
@@ -97,6 +98,7 @@ class Worker:
         words[PID] = os.getpid()
         words[TID] = threading.get_native_id()
         os.register_at_fork(after_in_child=self._after_fork)
+        waiting.before_wait = self._before_wait
         while True:
             words[CALL] = 0
             entries = self._end.receive()
@@ -422,9 +424,21 @@ class Worker:
         finally:
             self._handing_back = False
 
+    def _before_wait(self) -> None:
+        """A thread waits for a primitive: what it waits for may be in what was not started here."""
+        if not self._in_task or threading.current_thread() is not threading.main_thread():
+            return
+        if self._entries or (self._rest is not None and length_hint(self._rest)):
+            self._hand_back()
+            if (
+                self._words[TARGET] == self._number
+            ):  # a signal that came meanwhile has left the rest to this thread
+                self._interrupt(0, self._words[TARGET_ITEM], sys._getframe(1))
+
     def _after_fork(self) -> None:
         """In a child that a task forked: nothing here may reach the parent's worker any more."""
         self._forked = True
+        waiting.before_wait = None
         self._entries.clear()
         if self._rest is not None:
             deque(self._rest, maxlen=0)  # the items that follow are the parent's to run

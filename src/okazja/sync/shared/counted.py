@@ -11,15 +11,14 @@ from typing import Any
 
 from okazja.sync.shared import counter
 from okazja.sync.shared.deadlock import look_for_circles
-from okazja.sync.shared.layout import GATE, HINT, ORPHAN, SEMAPHORE, WORD
+from okazja.sync.shared.layout import COUNTS, GATE, HINT, ORPHAN, SEMAPHORE, WORD
 from okazja.sync.shared.primitive import Primitive
 from okazja.sync.shared.region import Region
-from okazja.sync.shared.slots import LOOK, Seat, before_wait
+from okazja.sync.shared.slots import Seat
 
 __all__ = ["Counted", "deadline_of"]
 
 SPIN = 20  # attempts before a thread goes to sleep, about a microsecond
-SUSPICIOUS = 0.5  # seconds of waiting after which a thread looks whether it waits in a circle
 MOST_SECONDS = 9_223_372_036.0  # as threading.TIMEOUT_MAX has it
 
 
@@ -67,18 +66,21 @@ class Counted(Primitive):
     # --- acquiring -------------------------------------------------------------------------------------
 
     def _attempt(self, seat: tuple[int, int, Seat]) -> bool:
-        """Try once, and wait out whoever counts."""
+        """Try once. Whoever counts has the permits in hand meanwhile: that is waited out."""
         words, (want, mark, _) = self._words, seat
         while True:
-            words[want] = self._id
+            counts = words[
+                COUNTS
+            ]  # before the gate is looked at: then a count that begins in between is noticed
             if not words[GATE]:
-                break
-            words[want] = 0
+                words[want] = self._id
+                got = self._try(False)
+                if got:
+                    self._note(mark)
+                words[want] = 0
+                if got or words[COUNTS] == counts:
+                    break
             self._region.guarded(_nothing)
-        got = self._try(False)
-        if got:
-            self._note(mark)
-        words[want] = 0
         return got or (words[self._id + ORPHAN] != 0 and self._inherit(mark))
 
     def _acquire_slowly(self, blocking: bool, deadline: float | None) -> bool:
@@ -99,9 +101,8 @@ class Counted(Primitive):
     def _wait(self, seat: tuple[int, int, Seat], deadline: float | None) -> bool:
         if deadline is not None and monotonic() >= deadline:
             return False
-        before_wait()
         slots, words, sleeper = self._slots, self._words, seat[2]
-        since, pause = monotonic_ns(), SUSPICIOUS
+        since, naps = monotonic_ns(), 0
         try:
             while True:
                 number = slots.enter(sleeper, self._id, since, timed=deadline is not None)
@@ -109,14 +110,14 @@ class Counted(Primitive):
                 slots.fence(sleeper)
                 if self._attempt(seat):
                     return True
-                slots.sleep(sleeper, deadline, pause)
+                slots.sleep(sleeper, deadline, naps)
                 if deadline is not None and monotonic() >= deadline:
                     return self._attempt(seat)
-                if not slots.was_woken(sleeper, number):
+                if naps and not slots.was_woken(sleeper, number):
                     self._others_may_be_gone()
                     if deadline is None:
-                        look_for_circles(slots, sleeper, number)
-                    pause = LOOK
+                        look_for_circles(slots, sleeper)
+                naps += 1
         finally:
             slots.leave(sleeper)
             self._wake_next(sleeper)

@@ -9,9 +9,8 @@ from __future__ import annotations
 import ctypes
 import platform
 import time
+from _multiprocessing import SemLock  # type: ignore[import-not-found]  # typeshed doesn't know it
 from typing import Any
-
-from _multiprocessing import SemLock  # type: ignore[attr-defined]  # typeshed knows it on other systems only
 
 __all__ = ["MOST", "attach", "initialise", "settle"]
 

@@ -20,7 +20,8 @@ OWNER = 2  # process id of the executor's process
 TOP = 3  # bytes that are allocated; under the guard
 HIGH = 4  # slots that were ever used, from 0 on; under the guard
 HEAD = 5  # the newest primitive; each names the one before it
-GATE = 8  # not 0: no window may open, for somebody counts; only while the guard is held
+GATE = 8  # not 0: nothing may be released, for somebody counts; only while the guard is held
+COUNTS = 11  # how often that was so. Under the guard
 CLOSED = 9  # not 0: the executor has ended
 LEFT = 10  # not 0: some primitive is uncounted. Under the guard
 
@@ -68,3 +69,4 @@ SIZE = 3 * LINE  # bytes
 
 LOCK_KIND, RLOCK_KIND, SEMAPHORE_KIND, CONDITION_KIND, EVENT_KIND, BARRIER_KIND = range(1, 7)
 LOCKS = frozenset({LOCK_KIND, RLOCK_KIND})
+COUNTED = frozenset({*LOCKS, SEMAPHORE_KIND})

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
-from okazja.errors import BadInput, OwnerDied, OwnerDiedWarning
+from okazja.errors import BadInput, Deadlock, ExecutorShutdown, OwnerDied, OwnerDiedWarning
+from okazja.sync import faces
+from okazja.sync.faces import OnOwnerDeath
 from okazja.sync.shared.counted import Counted, deadline_of
 from okazja.sync.shared.layout import (
     DEPTH,
@@ -21,9 +22,7 @@ from okazja.sync.shared.layout import (
 from okazja.sync.shared.region import Region
 from okazja.sync.shared.slots import Seat
 
-__all__ = ["OnOwnerDeath", "SharedLock", "SharedRLock"]
-
-OnOwnerDeath = Literal["warn", "raise"]
+__all__ = ["QuietLock", "SharedLock", "SharedRLock"]
 
 
 class _Owned(Counted):
@@ -55,17 +54,20 @@ class _Owned(Counted):
     def _inherit(self, mark: int) -> bool:
         pid = self._region.guarded(self._take_over, self._here.seat)
         if pid:
-            message = (
-                f"process {pid} died while it had this lock: what the lock protects may be half changed"
-            )
-            if self._on_owner_death == "raise":
-                raise OwnerDied(message, pid)
             try:
-                warnings.warn(message, OwnerDiedWarning, stacklevel=5)
+                self._tell_of(pid)
             except BaseException:
-                self._let_go(self._here.seat)
+                if self._held(mark):
+                    self._let_go(self._here.seat)
                 raise
         return pid != 0
+
+    def _tell_of(self, pid: int) -> None:
+        """Tell the new owner that the last one has died."""
+        message = f"process {pid} died while it had this lock: what the lock protects may be half changed"
+        if self._on_owner_death == "raise":
+            raise OwnerDied(message, pid)
+        warnings.warn(message, OwnerDiedWarning, stacklevel=7)
 
     def _take_over(self, seat: tuple[int, int, Seat]) -> int:
         """Under the guard: the process of the owner that died, 0 if somebody else was first."""
@@ -100,6 +102,24 @@ class _Owned(Counted):
             self._mend(seat)
             raise
 
+    def _retake(self) -> None:
+        """Acquire it, whatever breaks in; that is raised when this is done."""
+        broke_in: BaseException | None = None
+        while True:
+            try:
+                self._acquire()
+                break
+            except (ExecutorShutdown, Deadlock):
+                raise
+            except BaseException as error:  # an interrupt; or OwnerDied, and the caller has to have the lock
+                broke_in = error
+        if broke_in is not None:
+            raise broke_in
+
+    def _acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Plain acquire. Raises Deadlock where that would wait for ever, in a circle."""
+        raise NotImplementedError
+
     def locked(self) -> bool:
         """Whether some thread has it."""
         return not self._semaphore._get_value() and not self._words[self._id + ORPHAN]
@@ -114,20 +134,8 @@ class _Owned(Counted):
     def __repr__(self) -> str:
         return self._describe(self._owner())
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.release()
 
-    def release(self) -> None:
-        """Make it free."""
-        raise NotImplementedError
-
-
-class SharedLock(_Owned):
+class SharedLock(_Owned, faces.Lock):
     """`threading.Lock` for the threads of all processes of an executor.
 
     When the process that has it ends, the next thread to acquire it gets it, with an OwnerDiedWarning; or, with
@@ -136,8 +144,7 @@ class SharedLock(_Owned):
 
     kind = LOCK_KIND
 
-    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        """As `threading.Lock.acquire`. Raises Deadlock where that would wait for ever, in a circle."""
+    def _acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         deadline = None if timeout == -1 else deadline_of(blocking, timeout)
         return self.__enter__(blocking, deadline)
 
@@ -147,7 +154,7 @@ class SharedLock(_Owned):
         want, mark, _ = seat
         try:
             words[want] = self._id
-            if not words[GATE] and self._try(False):
+            if self._try(False):
                 words[self._holder] = mark
                 words[want] = 0
                 return True
@@ -203,16 +210,15 @@ class SharedLock(_Owned):
         return 1
 
     def _acquire_restore(self, depth: int) -> None:
-        self.acquire()
+        self._retake()
 
 
-class SharedRLock(_Owned):
-    """`threading.RLock` for the threads of all processes of an executor. On the death of its owner: see `SharedLock`."""
+class SharedRLock(_Owned, faces.RLock):
+    """`threading.RLock` for the threads of all processes of an executor. When its owner dies: as `SharedLock`."""
 
     kind = RLOCK_KIND
 
-    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        """As `threading.RLock.acquire`. Raises Deadlock where that would wait for ever, in a circle."""
+    def _acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         deadline = None if timeout == -1 else deadline_of(blocking, timeout)
         return self.__enter__(blocking, deadline)
 
@@ -225,7 +231,7 @@ class SharedRLock(_Owned):
             return True
         try:
             words[want] = self._id
-            if not words[GATE] and self._try(False):
+            if self._try(False):
                 words[self._depth] = 1
                 words[self._holder] = mark
                 words[want] = 0
@@ -235,8 +241,11 @@ class SharedRLock(_Owned):
             raise
         return self._acquire_slowly(blocking, deadline)
 
-    def release(self) -> None:
-        """Give back one acquisition. Raises RuntimeError in a thread that does not have it."""
+    @property
+    def _identity(self) -> object:
+        return self._region.ticket, self._id
+
+    def _release(self) -> None:
         words = self._words
         seat = self._here.seat
         if words[self._holder] != seat[1]:
@@ -247,11 +256,25 @@ class SharedRLock(_Owned):
             return
         self._let_go(seat)
 
+    def _recursion_count(self) -> int:
+        return int(self._words[self._depth]) if self._is_owned() else 0
+
     def _release_save(self) -> int:
-        depth = self._words[self._depth]
+        depth = self._recursion_count()
+        if not depth:
+            raise RuntimeError("cannot release un-acquired lock")
         self._let_go(self._here.seat)
-        return int(depth)
+        return depth
 
     def _acquire_restore(self, depth: int) -> None:
-        self.acquire()
-        self._words[self._depth] = depth
+        try:
+            self._retake()
+        finally:
+            self._words[self._depth] = depth
+
+
+class QuietLock(SharedLock):
+    """For the inside of other primitives, which know by themselves what to do after a death."""
+
+    def _tell_of(self, pid: int) -> None:
+        """Nobody needs to know."""

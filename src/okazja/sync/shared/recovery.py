@@ -3,14 +3,19 @@
 `recover` is called in the executor's process when a worker has ended, and by every thread that has waited for a while,
 which finds processes that the executor did not start (those that a task forked, workers of nested executors).
 
-Under the guard: close the gate, so that no window opens any more; wait until those that were open are closed, but for
-those of the dead; then nobody changes the words, and what the dead had follows from them. Then open the gate.
+Under the guard: close the gate, so that nothing is released any more; take all permits in hand, so that nothing can be
+acquired; wait until the windows that were open are closed, but for those of the dead. Then nobody changes the words,
+and what the dead had follows from them: give back as many permits as nobody living has, and open the gate.
+
+Whoever dies in the middle of this leaves the primitive marked as uncounted, and the next to look starts again.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable
+from typing import Any
 
 from okazja.sync.shared import counter
 from okazja.sync.shared.layout import (
@@ -18,6 +23,8 @@ from okazja.sync.shared.layout import (
     BARRIER_KIND,
     BROKEN,
     CONDITION_KIND,
+    COUNTED,
+    COUNTS,
     DEPTH,
     GATE,
     GIVEN,
@@ -45,10 +52,11 @@ from okazja.sync.shared.layout import (
 )
 from okazja.sync.shared.slots import Slots, started
 
-__all__ = ["recount", "recover"]
+__all__ = ["Recovery", "recount", "recover"]
 
 STALLED = 0.02  # seconds that a window may stay open before its thread is taken for stopped
 GLANCE = 0.0002  # seconds between two looks at a window
+AGAIN = 0.05  # seconds after which what was left is tried again
 BROKEN_UP = 2  # verdict on a barrier's waiters
 
 
@@ -65,6 +73,37 @@ def recover(slots: Slots) -> bool:
 def recount(slots: Slots, primitive: int, want: int) -> None:
     """Close the window that the calling thread has open at ``want``: an exception broke into it."""
     slots.region.guarded(_recount, slots, primitive, want)
+
+
+class Recovery:
+    """Recovers in a thread of its own, as soon as a worker is known to have ended. Thread-safe; waits for nothing."""
+
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
+        self._lock = threading.Lock()  # around the two below
+        self._wanted = False
+        self._works = False
+
+    def soon(self) -> None:
+        """Have it done."""
+        with self._lock:
+            self._wanted = True
+            if self._works:
+                return
+            self._works = True
+        threading.Thread(target=self._work, name="okazja-recovery", daemon=True).start()
+
+    def _work(self) -> None:
+        left = False
+        while True:
+            with self._lock:
+                if not self._wanted and not left:
+                    self._works = False
+                    return
+                self._wanted = False
+            left = recover(self._slots)
+            if left:
+                time.sleep(AGAIN)
 
 
 def _dead(slots: Slots) -> set[int]:
@@ -89,39 +128,63 @@ def _recover(slots: Slots) -> bool:
     if not dead and not words[LEFT]:
         return False
     touched = [p for p in slots.primitives() if words[p + UNCOUNTED] or _touches(slots, p, dead)]
-    words[GATE] = 1
-    try:
-        counter.settle()
-        stalled = _wait_for_windows(slots, set(touched), dead)
-        counter.settle()
-        for primitive in touched:
-            words[primitive + UNCOUNTED] = primitive in stalled
-            if primitive not in stalled:
-                _count(slots, primitive, dead)
-        words[LEFT] = bool(stalled)
-        if not stalled:
-            for slot in dead:
-                _free(slots, slot)
-    finally:
-        words[GATE] = 0
+    left = _count(slots, touched, dead)
+    if not left:
+        for slot in dead:
+            _free(slots, slot)
     _tell(slots, touched)
-    return bool(stalled)
+    return left
 
 
 def _recount(slots: Slots, primitive: int, want: int) -> None:
     """Under the guard."""
+    slots.words[primitive + UNCOUNTED] = slots.words[LEFT] = 1
+    slots.words[want] = 0
+    _count(slots, [primitive], set())
+
+
+def _count(slots: Slots, primitives: list[int], dead: set[int]) -> bool:
+    """Under the guard: make these primitives whole. True if some could not be counted yet."""
     words = slots.words
+    for primitive in primitives:
+        words[primitive + UNCOUNTED] = words[LEFT] = 1
+    words[COUNTS] += 1
     words[GATE] = 1
+    in_hand: dict[int, int] = {}
     try:
-        words[want] = 0
         counter.settle()
-        if _wait_for_windows(slots, {primitive}, set()):
-            words[primitive + UNCOUNTED] = words[LEFT] = 1
-        else:
-            counter.settle()
-            _count(slots, primitive, set())
+        for primitive in primitives:
+            if words[primitive + KIND] in COUNTED and not words[primitive + SIGNALS]:
+                in_hand[primitive] = _take_all(slots, primitive)
+        stalled = _wait_for_windows(slots, set(primitives), dead)
+        counter.settle()
+        for primitive in primitives:
+            if primitive not in stalled:
+                _settle(slots, primitive, in_hand, dead)
+                words[primitive + UNCOUNTED] = 0
     finally:
+        for primitive, permits in in_hand.items():
+            _give(slots, primitive, permits)
         words[GATE] = 0
+    words[LEFT] = any(words[primitive + UNCOUNTED] for primitive in slots.primitives())
+    return bool(stalled)
+
+
+def _take_all(slots: Slots, primitive: int) -> int:
+    semaphore, permits = _semaphore(slots, primitive), 0
+    while semaphore.acquire(False):
+        permits += 1
+    return permits
+
+
+def _give(slots: Slots, primitive: int, permits: int) -> None:
+    semaphore = _semaphore(slots, primitive)
+    for _ in range(permits):
+        semaphore.release()
+
+
+def _semaphore(slots: Slots, primitive: int) -> Any:
+    return counter.attach(slots.region.address + (primitive + SEMAPHORE) * WORD)
 
 
 def _touches(slots: Slots, primitive: int, dead: set[int]) -> bool:
@@ -157,44 +220,31 @@ def _wait_for_windows(slots: Slots, primitives: set[int], dead: set[int]) -> set
         time.sleep(GLANCE)
 
 
-def _count(slots: Slots, primitive: int, dead: set[int]) -> None:
-    """The words of this primitive are at rest: make them whole."""
-    kind = slots.words[primitive + KIND]
+def _settle(slots: Slots, primitive: int, in_hand: dict[int, int], dead: set[int]) -> None:
+    """The words of this primitive are at rest, and its permits in hand: find out how many there should be."""
+    words, kind = slots.words, slots.words[primitive + KIND]
     if kind in LOCKS:
-        _count_lock(slots, primitive, dead)
+        holder = words[primitive + HOLDER]
+        if holder and holder - 1 in dead:
+            words[primitive + ORPHAN] = words[PID + holder - 1]
+            words[primitive + HOLDER] = words[primitive + DEPTH] = 0
+        elif not holder and not words[primitive + ORPHAN]:
+            in_hand[primitive] = 1  # whoever took it had not begun to use it, or had done with it
     elif kind == SEMAPHORE_KIND:
-        _count_semaphore(slots, primitive, dead)
-    elif kind == BARRIER_KIND:
-        _break_barrier(slots, primitive)
+        for slot in dead:
+            words[words[primitive + TAKEN] + slot] = words[words[primitive + GIVEN] + slot] = 0
+        if primitive in in_hand:
+            in_hand[primitive] = max(0, words[primitive + PERMITS] - held(slots, primitive))
+    elif kind == BARRIER_KIND and dead:
+        words[primitive + ACTOR] = 0
+        words[primitive + BROKEN] = 1
 
 
-def _count_lock(slots: Slots, primitive: int, dead: set[int]) -> None:
-    words = slots.words
-    semaphore = counter.attach(slots.region.address + (primitive + SEMAPHORE) * WORD)
-    holder = words[primitive + HOLDER]
-    if holder and holder - 1 in dead:
-        words[primitive + ORPHAN] = words[PID + holder - 1]
-        words[primitive + HOLDER] = words[primitive + DEPTH] = 0
-    elif not holder and not words[primitive + ORPHAN] and not semaphore._get_value():
-        semaphore.release()  # whoever took it had not begun to use it, or had done with it
-
-
-def _count_semaphore(slots: Slots, primitive: int, dead: set[int]) -> None:
+def held(slots: Slots, primitive: int) -> int:
+    """How many permits of a semaphore are with threads."""
     words, high = slots.words, slots.words[HIGH]
     taken, given = words[primitive + TAKEN], words[primitive + GIVEN]
-    for slot in dead:
-        words[taken + slot] = words[given + slot] = 0
-    if words[primitive + SIGNALS]:
-        return
-    held = sum(words[taken : taken + high].tolist()) - sum(words[given : given + high].tolist())
-    semaphore = counter.attach(slots.region.address + (primitive + SEMAPHORE) * WORD)
-    for _ in range(words[primitive + PERMITS] - semaphore._get_value() - held):
-        semaphore.release()
-
-
-def _break_barrier(slots: Slots, primitive: int) -> None:
-    slots.words[primitive + ACTOR] = 0
-    slots.words[primitive + BROKEN] = 1
+    return sum(words[taken : taken + high].tolist()) - sum(words[given : given + high].tolist())
 
 
 def _free(slots: Slots, slot: int) -> None:

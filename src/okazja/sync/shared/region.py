@@ -3,8 +3,8 @@
 It is one anonymous file, sparse: a page takes room once it is written to. A ticket leads to it, from any process of the
 same user: through ``/proc/OWNER/fd``. When the processes are gone, it is gone.
 
-The guard is an open-file-description lock on it, so the kernel takes it from a holder that dies. It is for what is rare:
-allocation, the first use by a thread, counting after a death. A stopped process that has it holds up others at these.
+The guard is an open-file-description lock on it, so the kernel takes it from a holder that dies. It is for what is
+rare: allocation, the first use by a thread, counting after a death. A stopped process that has it holds up others.
 """
 
 from __future__ import annotations
@@ -80,7 +80,12 @@ class Region:
             os.close(fd)
             raise
         words = region.words
-        words[MAGIC], words[KEY], words[OWNER], words[TOP] = MAGIC_VALUE, region.ticket[2], os.getpid(), FIRST_FREE
+        words[MAGIC], words[KEY], words[OWNER], words[TOP] = (
+            MAGIC_VALUE,
+            region.ticket[2],
+            os.getpid(),
+            FIRST_FREE,
+        )
         return region
 
     @classmethod
@@ -101,7 +106,9 @@ class Region:
         except OSError as error:
             raise ExecutorShutdown(_gone(pid)) from error
         try:
-            if os.fstat(fd).st_size != ROOM or os.pread(fd, 2 * WORD, 0) != struct.pack("QQ", MAGIC_VALUE, key):
+            if os.fstat(fd).st_size != ROOM or os.pread(fd, 2 * WORD, 0) != struct.pack(
+                "QQ", MAGIC_VALUE, key
+            ):
                 raise ExecutorShutdown(_gone(pid))
             return cls(fd, ticket, owner=False)
         finally:
@@ -156,6 +163,16 @@ class Region:
                 "the descriptor of the executor's primitives was closed, by something else in this process"
             )
         fcntl.fcntl(self._guard, fcntl.F_OFD_SETLKW, _LOCK)
+
+    @property
+    def memory(self) -> mmap.mmap:
+        """All of it, as one buffer of bytes."""
+        return self._memory
+
+    @property
+    def descriptor(self) -> int:
+        """A descriptor of its file, to map parts of it in other ways."""
+        return self._guard
 
     @property
     def closed(self) -> bool:

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from time import monotonic
 from typing import Any
 
+from okazja._transport import waiting
 from okazja.errors import ExecutorShutdown, UnsupportedHere
-from okazja.sync import hooks
 from okazja.sync.shared import counter
 from okazja.sync.shared.layout import (
     CLOSED,
@@ -47,7 +47,9 @@ from okazja.sync.shared.region import Region
 
 __all__ = ["Here", "Seat", "Slots", "started"]
 
-LOOK = 1.0  # seconds after which a sleeping thread looks around by itself, at the latest
+# Seconds after which a sleeping thread looks around by itself: whether it is long enough asleep to give back work that
+# is behind it, whether others have died, and whether it waits in a circle.
+PAUSES = (0.002, 0.5, 1.0)
 
 
 def started(pid: int) -> int:
@@ -193,16 +195,22 @@ class Slots:
         """Wait no longer."""
         self.words[WAITS + seat.slot] = 0
 
-    def sleep(self, seat: Seat, deadline: float | None, pause: float = LOOK) -> None:
-        """Until somebody posts, or the deadline (of `monotonic`) or the pause (seconds) is over.
+    def sleep(self, seat: Seat, deadline: float | None, naps: int) -> None:
+        """Until somebody posts, or the deadline (of `monotonic`) is over, or it is time to look around.
 
-        It may be for nothing. Raises ExecutorShutdown where the executor has ended.
+        naps: how often this wait has slept so far. It may be for nothing. Raises ExecutorShutdown where the executor
+        has ended.
         """
+        if naps == 1 and waiting.before_wait is not None:
+            waiting.before_wait()
+        pause = PAUSES[min(naps, len(PAUSES) - 1)]
         if deadline is not None:
             pause = max(0.0, min(pause, deadline - monotonic()))
         seat.park.acquire(True, pause)
         if self.words[CLOSED]:
-            raise ExecutorShutdown("the executor of this primitive was shut down while a thread waited for it")
+            raise ExecutorShutdown(
+                "the executor of this primitive was shut down while a thread waited for it"
+            )
 
     @classmethod
     def of(cls, region: Region) -> Slots:
@@ -248,12 +256,6 @@ class Slots:
     def was_woken(self, seat: Seat, number: int) -> bool:
         """Whether somebody has ended that wait."""
         return bool(self.words[WOKEN + seat.slot] == number)
-
-
-def before_wait() -> None:
-    """To be called where a thread is about to sleep, with nothing held that others need."""
-    if hooks.before_wait is not None:
-        hooks.before_wait()
 
 
 _making = threading.Lock()  # held for an instant by whoever unpickles

@@ -1,0 +1,1 @@
+"""Primitives for worker processes."""
