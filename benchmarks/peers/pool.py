@@ -19,10 +19,14 @@ Wait = Callable[[], Any]  # waits for a result and returns it
 
 @dataclass(frozen=True)
 class Pool:
-    """An open pool: how a call is submitted, and how a map is consumed."""
+    """An open pool: how a call is submitted, and how a map is consumed.
+
+    primitives: what makes locks, queues and values that the calls can use: ``Lock()``, ``Queue(maxsize)`` ...
+    """
 
     submit: Callable[..., Wait]
     map: Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
+    primitives: Any = None
 
 
 Open = Callable[[int], AbstractContextManager[Pool]]  # takes the number of workers
@@ -62,6 +66,7 @@ def executor(make: Callable[[int], Executor], **map_options: Any) -> Open:
             yield Pool(
                 lambda fn, *args: pool.submit(fn, *args).result,
                 lambda fn, items: pool.map(fn, items, **map_options),
+                pool,
             )
 
     return open_executor

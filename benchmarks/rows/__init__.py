@@ -6,6 +6,7 @@ maps.py       maps of small items
 payloads.py   maps of large ones
 memory.py     what a long map adds to the parent
 workers.py    many workers, and idle ones
+sync.py       locks, queues and shared values
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from benchmarks.rows.maps import GROWTH_ITEMS, MAP_SIEVE, MAP_TINY, READY_JOB, S
 from benchmarks.rows.memory import MAP_MEMORY
 from benchmarks.rows.payloads import MAP_ARRAYS, MAP_PAYLOADS
 from benchmarks.rows.row import Point, Row
+from benchmarks.rows.sync import LOCKS, LOCKS_CONTENDED, QUEUE, QUEUE_ARRAYS, SYNC_THREADS, VALUE
 from benchmarks.rows.workers import GROWTH_WORKERS, IDLE, WORKER_MEMORY
 
 __all__ = ["ROWS", "Point", "Row"]
@@ -36,5 +38,11 @@ ROWS = (
     GROWTH_WORKERS,
     WORKER_MEMORY,
     IDLE,
+    LOCKS,
+    LOCKS_CONTENDED,
+    QUEUE,
+    QUEUE_ARRAYS,
+    VALUE,
+    SYNC_THREADS,
     READY_JOB,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
+from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given
@@ -165,3 +166,13 @@ def test_the_recommendation_is_in_words() -> None:
     # One worker runs nothing in parallel, so a little gain is noise.
     assert recommended(row("threads", 1, 1.09)).startswith("serial: ")
     assert recommended(row("threads", 2, 0, error="failed")) == "serial: nothing else could be measured"
+
+
+def test_a_notebook_shows_a_table_with_the_recommended_way_in_bold() -> None:
+    rows = (row("serial", 1, 1.0), row("threads", 2, 0.9, error="got <3>, not 4"), row("processes", 2, 1.9))
+    shown = Comparison("<lambda>", 10, 10, 1, 2, rows)._repr_html_()
+    table = ET.fromstring(f"<cell>{shown}</cell>")  # well formed, with all texts escaped
+    lines = ["".join(cell.text or "" for cell in line[:2]) for line in table.iter("tr")]
+    assert lines == ["backendworkers", "serial1", "threads2", "processes2"]
+    assert [line[0].text for line in table.iter("tr") if "bold" in line.get("style", "")] == ["processes"]
+    assert "error: threads with 2 workers: got <3>, not 4" in [note.text for note in table.iter("p")]

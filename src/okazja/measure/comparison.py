@@ -140,6 +140,15 @@ class Comparison:
             f"{self.rounds} rounds, {self.cpus} CPUs"
         )
 
+    def notes(self) -> tuple[str, ...]:
+        """What has to be said below the table; the recommendation comes last."""
+        doubts = [f"note: {self.doubt}"] if self.doubt else []
+        return (
+            *(f"error: {error}" for error in self.errors),
+            *doubts,
+            f"Recommended: {self.recommendation}",
+        )
+
     def __str__(self) -> str:
         table = [HEADINGS, *(row.cells() for row in self.rows)]
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
@@ -147,19 +156,32 @@ class Comparison:
             "  ".join([cells[0].ljust(widths[0]), *map(str.rjust, cells[1:], widths[1:])]) for cells in table
         ]
         lines.insert(1, "  ".join("-" * width for width in widths))
-        notes = [f"error: {error}" for error in self.errors]
-        if self.doubt:
-            notes.append(f"note: {self.doubt}")
-        return "\n".join([self.title(), "", *lines, "", *notes, f"Recommended: {self.recommendation}"])
+        return "\n".join([self.title(), "", *lines, "", *self.notes()])
 
     def __repr__(self) -> str:
         return f"<okazja comparison of {self.function}: {self.recommendation}>"
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
+        """A table of the page; the recommended way is set in bold."""
+        recommended = None if self.rows[0].error else self.best
+        body = [_html_row("td", row.cells(), bold=row is recommended) for row in self.rows]
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes())
+        return (
+            f"<p>{html.escape(self.title())}</p>"
+            f"<table><thead>{_html_row('th', HEADINGS)}</thead><tbody>{''.join(body)}</tbody></table>{notes}"
+        )
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(repr(self) if cycle else str(self))
+
+
+def _html_row(tag: str, cells: tuple[str, ...], *, bold: bool = False) -> str:
+    """Numbers are aligned at their ends, as a notebook does by itself; the name of the backend at its start."""
+    first, *rest = (html.escape(cell) for cell in cells)
+    aligned = f'<{tag} style="text-align: left">{first}</{tag}>' + "".join(
+        f"<{tag}>{cell}</{tag}>" for cell in rest
+    )
+    return f'<tr style="font-weight: bold">{aligned}</tr>' if bold else f"<tr>{aligned}</tr>"
 
 
 def _seconds(value: float) -> str:
