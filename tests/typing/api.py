@@ -12,6 +12,7 @@ from typing import assert_type
 
 import okazja
 from okazja.measure.comparison import Comparison
+from okazja.sync import Array, Connection, Lock, Queue, Value
 from okazja.watch.tree import Tree
 
 
@@ -160,3 +161,42 @@ def kinds_of_errors() -> tuple[type[ValueError], type[RuntimeError], type[concur
 
 def own_errors() -> list[type[okazja.OkazjaError]]:
     return [okazja.BadInput, okazja.NotPicklable, okazja.WorkerDied]
+
+
+def primitives(executor: okazja.Executor) -> None:
+    lock: Lock = executor.Lock(on_owner_death="raise")
+    if lock.acquire(timeout=1):
+        lock.release()
+    with lock, executor.RLock(), executor.Semaphore(2), executor.Condition(lock):
+        assert_type(lock.locked(), bool)
+    queue: Queue = executor.Queue(maxsize=3)
+    queue.put("item")
+    assert_type(queue.qsize(), int)
+    here, there = executor.Pipe()
+    assert_type(here, Connection)
+    assert_type(there.closed, bool)
+    assert_type(executor.Barrier(2).parties, int)
+    assert_type(executor.Event().is_set(), bool)
+    value: Value = executor.Value("i", 3, lock=lock)
+    value.value += 1
+    array: Array = executor.Array("d", [1, 2, 3], lock=False)
+    assert_type(array.view(), memoryview)
+
+
+async def awaited_primitives(executor: okazja.Executor) -> None:
+    lock, queue, event = executor.Lock(), executor.Queue(), executor.Event()
+    if await lock.acquire(timeout=1):
+        lock.release()
+    async with lock, executor.Condition() as _:
+        await event.wait()
+    await queue.put("item")
+    item = await queue.get()
+    print(item)
+    await queue.join()
+    await executor.Barrier(1).wait()
+
+
+def primitives_that_make_no_sense(executor: okazja.Executor) -> None:
+    executor.Lock(on_owner_death="ignore")  # type: ignore[arg-type]
+    executor.Semaphore("two")  # type: ignore[arg-type]
+    executor.Condition(executor.Semaphore())  # type: ignore[arg-type]

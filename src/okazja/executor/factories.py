@@ -70,14 +70,14 @@ class Factories:
 
     def Semaphore(self, value: int = 1) -> Semaphore:  # noqa: N802
         """A semaphore with ``value`` permits at first, as ``threading.Semaphore``. Raises BadInput (a ValueError)."""
-        return self._primitives.Semaphore(value)
+        return self._primitives.Semaphore(at_least(0, value, "a semaphore's initial value"))
 
     def BoundedSemaphore(self, value: int = 1) -> BoundedSemaphore:  # noqa: N802
         """A semaphore with never more than ``value`` permits; those of a worker that dies come back.
 
         As ``threading.BoundedSemaphore``. Raises BadInput (a ValueError).
         """
-        return self._primitives.BoundedSemaphore(value)
+        return self._primitives.BoundedSemaphore(at_least(0, value, "a semaphore's initial value"))
 
     def Condition(  # noqa: N802
         self, lock: AnyLock | None = None, *, on_owner_death: OnOwnerDeath = "warn"
@@ -101,7 +101,7 @@ class Factories:
         action: called by one of them before all go on; default: nothing. timeout: seconds that each waits, unless told
         otherwise; default: for ever. Raises BadInput (a ValueError) for less than one party.
         """
-        return self._primitives.Barrier(parties, action, timeout)
+        return self._primitives.Barrier(at_least(1, parties, "a barrier's parties"), action, timeout)
 
     def Queue(self, maxsize: int = 0) -> Queue:  # noqa: N802
         """A queue, first in, first out, as ``queue.Queue``; for processes items are pickled.
@@ -144,3 +144,10 @@ def checked(on_owner_death: OnOwnerDeath) -> OnOwnerDeath:
     if on_owner_death not in ("warn", "raise"):
         raise BadInput(f"on_owner_death must be 'warn' or 'raise', got {on_owner_death!r}")
     return on_owner_death
+
+
+def at_least(least: int, value: int, what: str) -> int:
+    """A number that is not too small. Raises BadInput."""
+    if value < least:
+        raise BadInput(f"{what} must be {least} or more, got {value!r}")
+    return value

@@ -177,14 +177,29 @@ class Connection(ABC):
             raise ValueError("negative maxlength")
         return self._recv_soon(1, maxlength) if in_loop() else fitting(self._recv(1), maxlength)
 
+    def recv_bytes_into(self, buf: Any, offset: int = 0) -> Any:
+        """The next message, as bytes, into a writable buffer from ``offset`` on; how many they were. Else as `recv`.
+
+        Raises multiprocessing.BufferTooShort, which has the message, if there is no room for it.
+        """
+        view = memoryview(buf).cast("B")
+        if not 0 <= offset <= len(view):
+            raise ValueError(f"offset must be within the buffer of {len(view)} bytes, got {offset}")
+        if in_loop():
+            return self._recv_into_soon(view[offset:])
+        return put_into(view[offset:], self._recv(1))
+
+    async def _recv_into_soon(self, view: memoryview) -> int:
+        return put_into(view, await self._recv_soon(1, None))
+
     def poll(self, timeout: float | None = 0.0) -> Any:
         """Whether a message is there, or comes within ``timeout`` seconds (None: for ever), or never can.
 
         In a thread that runs an event loop the result is an awaitable, except with a timeout of 0.
         """
-        if timeout != 0 and in_loop():
-            return aside(self._poll, deadline_of(timeout))
-        return self._poll(timeout)
+        if timeout is not None and timeout <= 0:
+            return self._poll(0)
+        return aside(self._poll, deadline_of(timeout)) if in_loop() else self._poll(timeout)
 
     async def _send_soon(self, kind: int, item: Any) -> None:
         self._send(kind, item)  # there is always room
@@ -202,7 +217,11 @@ class Connection(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Close this end for all its users. The other end receives what was sent, then EOFError."""
+        """Close this end. The other end receives what was sent, then EOFError.
+
+        For worker processes: for this process; the other end has come to an end when no process has this one. Where it
+        is shared by reference: for all who have it.
+        """
 
     @property
     @abstractmethod
@@ -240,6 +259,16 @@ def part_of(buf: Any, offset: int, size: int | None) -> bytes:
     if size is not None and offset + size > len(view):
         raise ValueError("buffer length < offset + size")
     return bytes(view[offset : None if size is None else offset + size])
+
+
+def put_into(view: memoryview, message: bytes) -> int:
+    """Copy a message into a buffer."""
+    if len(message) > len(view):
+        from multiprocessing import BufferTooShort
+
+        raise BufferTooShort(message)
+    view[: len(message)] = message
+    return len(message)
 
 
 def fitting(message: Any, maxlength: int | None) -> Any:

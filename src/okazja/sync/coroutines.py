@@ -19,7 +19,7 @@ from typing import Any
 __all__ = ["Enrolled", "aside", "deadline_of", "in_loop", "left_until", "regained"]
 
 SLICE = 0.25  # seconds after which a helper looks whether its coroutine was cancelled
-IDLE = 5.0  # seconds that a helper without work stays
+IDLE = 1.0  # seconds that a helper without work stays
 
 _modules = sys.modules
 
@@ -105,8 +105,12 @@ class Enrolled:
         """Return when it was notified, or False when its time is over."""
         try:
             return await self._done
-        finally:
+        except BaseException:
             self._over.set()
+            told = self._done.done() and not self._done.cancelled() and self._done.exception() is None
+            if told and self._done.result():
+                _have_done(self._pass_on)
+            raise
 
     def _work(self, loop: Any, enrolled: Any, deadline: float | None) -> None:
         try:
@@ -130,24 +134,32 @@ class Enrolled:
         if notified and self._over.is_set():
             self._pass_on()
         else:
-            _tell(loop, self._done, notified, failure)
+            _tell(loop, self._done, notified, failure, self._pass_on if notified else None)
 
 
-def _tell(loop: Any, future: Any, value: bool, error: BaseException | None) -> None:
-    """Settle a future of another thread's loop, if anybody there still waits."""
+def _tell(
+    loop: Any,
+    future: Any,
+    value: bool,
+    error: BaseException | None,
+    unheard: Callable[[], None] | None = None,
+) -> None:
+    """Settle a future of another thread's loop; have ``unheard`` called in a helper if nobody there still waits."""
 
     def settle() -> None:
         if future.done():
-            return
-        if error is None:
+            if unheard is not None:
+                _have_done(unheard)
+        elif error is None:
             future.set_result(value)
         else:
             future.set_exception(error)
 
     try:
         loop.call_soon_threadsafe(settle)
-    except RuntimeError:
-        return  # the loop is closed
+    except RuntimeError:  # the loop is closed
+        if unheard is not None:
+            unheard()
 
 
 async def regained(acquire: Callable[[], Awaitable[object]], times: int) -> None:

@@ -15,12 +15,12 @@ try is worth it and take nothing (see `okazja.sync.coroutines`).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Literal
 
 from okazja.sync.coroutines import Enrolled, aside, deadline_of, in_loop, left_until, regained
-from okazja.sync.tasks import acquire_by_task, depth_in_task, release_by_task, try_by_task
+from okazja.sync.tasks import acquire_by_task, current_task, depth_in_task, release_by_task, try_by_task
 
 __all__ = [
     "Barrier",
@@ -144,8 +144,9 @@ class RLock(Lockable):
             return self._acquire_soon(timeout)
         return try_by_task(self._identity, lambda: self._acquire(False, timeout))
 
-    async def _acquire_soon(self, timeout: float = -1) -> bool:
-        return await acquire_by_task(self._identity, self._acquire_plain_soon, deadline_of(timeout))
+    def _acquire_soon(self, timeout: float = -1) -> Coroutine[Any, Any, bool]:
+        # For the task that calls this: asyncio.wait_for may await it in a task of its own.
+        return acquire_by_task(self._identity, current_task(), self._acquire_plain_soon, deadline_of(timeout))
 
     async def _acquire_plain_soon(self, timeout: float = -1) -> bool:
         """For the thread of this loop, whichever task it runs."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from okazja.sync.coroutines import left_until
 
-__all__ = ["acquire_by_task", "depth_in_task", "release_by_task", "try_by_task"]
+__all__ = ["acquire_by_task", "current_task", "depth_in_task", "release_by_task", "try_by_task"]
 
 
 class _Hold:
@@ -29,7 +29,8 @@ class _Hold:
 _holds: dict[tuple[object, int], _Hold] = {}
 
 
-def _current() -> Any:
+def current_task() -> Any:
+    """The task that runs in this thread, if any."""
     import asyncio
 
     return asyncio.current_task()
@@ -38,7 +39,7 @@ def _current() -> Any:
 def depth_in_task(identity: object) -> int:
     """How often the current task holds this lock."""
     hold = _holds.get((identity, get_ident()))
-    return hold.depth if hold is not None and hold.task is _current() else 0
+    return hold.depth if hold is not None and hold.task is current_task() else 0
 
 
 def try_by_task(identity: object, acquire: Callable[[], bool]) -> bool:
@@ -46,21 +47,20 @@ def try_by_task(identity: object, acquire: Callable[[], bool]) -> bool:
     key = identity, get_ident()
     hold = _holds.get(key)
     if hold is not None:
-        mine = hold.task is _current()
+        mine = hold.task is current_task()
         hold.depth += mine
         return mine
     taken = acquire()
     if taken:
-        _holds[key] = _Hold(_current())
+        _holds[key] = _Hold(current_task())
     return taken
 
 
 async def acquire_by_task(
-    identity: object, acquire: Callable[[float], Awaitable[bool]], deadline: float | None
+    identity: object, task: Any, acquire: Callable[[float], Awaitable[bool]], deadline: float | None
 ) -> bool:
-    """Acquire for the current task: first among the tasks of this loop, then with ``acquire(timeout)``."""
+    """Acquire for a task: first among the tasks of this loop, then with ``acquire(timeout)``."""
     key = identity, get_ident()
-    task = _current()
     while (hold := _holds.get(key)) is not None:
         if hold.task is task:
             hold.depth += 1
@@ -105,7 +105,7 @@ def release_by_task(identity: object, release: Callable[[], None]) -> None:
     if hold is None:
         release()  # taken by a plain `with`, or not at all: the lock itself knows
         return
-    if hold.task is not _current():
+    if hold.task is not current_task():
         raise RuntimeError("cannot release un-acquired lock: another task of this event loop owns it")
     if hold.depth > 1:
         hold.depth -= 1

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from threading import BrokenBarrierError
 from typing import Any
 
-from okazja.errors import BadInput
 from okazja.sync.coroutines import deadline_of
 from okazja.sync.faces import Barrier, Event
 from okazja.sync.local.waiting import AsyncWaiter, Home, Local, Waiter, discard, wake_all
@@ -99,8 +98,6 @@ class LocalBarrier(Local, Barrier):
         self, home: Home, parties: int, action: Callable[[], object] | None, timeout: float | None
     ) -> None:
         super().__init__(home)
-        if parties < 1:
-            raise BadInput(f"a barrier needs at least one party, got parties={parties!r}")
         self._parties, self._action, self._timeout = parties, action, timeout
         self._guard = (
             _thread.allocate_lock()

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from itertools import islice, repeat
 from typing import Any
 
-from okazja.errors import BadInput
 from okazja.sync.faces import BoundedSemaphore, Semaphore
 from okazja.sync.local.locks import deadline_for
 from okazja.sync.local.waiting import AsyncWaiter, Home, Local, Waiter, discard, wake
@@ -27,8 +26,6 @@ class LocalSemaphore(Local, Semaphore):
 
     def __init__(self, home: Home, value: int = 1) -> None:
         super().__init__(home)
-        if value < 0:
-            raise BadInput(f"a semaphore's initial value must be 0 or more, got {value!r}")
         self._fresh: Iterator[None] = repeat(None, value)
         self._returned: deque[None] = deque()
         self._pops = iter(self._returned.pop, self)  # what it pops is never the semaphore, so it never ends

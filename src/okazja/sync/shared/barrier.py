@@ -8,7 +8,7 @@ from time import monotonic, monotonic_ns
 from typing import Any, Self
 
 from okazja.sync import faces
-from okazja.sync.shared.layout import ACTOR, BARRIER_KIND, BROKEN, PARTIES, VERDICT
+from okazja.sync.shared.layout import ACTOR, BARRIER_KIND, BROKEN, PARTIES, VERDICT, WAITS
 from okazja.sync.shared.lock import QuietLock
 from okazja.sync.shared.primitive import Primitive
 from okazja.sync.shared.region import Region
@@ -61,7 +61,7 @@ class SharedBarrier(Primitive, faces.Barrier):
     def _wait(self, timeout: float | None = None) -> int:
         timeout = self._timeout if timeout is None else timeout
         deadline = None if timeout is None else monotonic() + timeout
-        slots, seat, naps = self._slots, self._here.seat[2], 0
+        slots, seat, naps = self._slots, self._slots.seat()[2], 0
         while True:
             try:
                 with self._lock:
@@ -73,14 +73,14 @@ class SharedBarrier(Primitive, faces.Barrier):
                 if deadline is not None and monotonic() >= deadline:
                     self.abort()
             finally:
-                slots.leave(seat)
+                self._words[WAITS + seat.slot] = 0
 
     def _come(self, timed: bool) -> tuple[bool, int, int]:
         """With the lock held: whether an action runs, how many have come before, and the number of the wait, if any."""
-        words, seat = self._words, self._here.seat[2]
+        words, seat = self._words, self._slots.seat()[2]
         if words[self._id + BROKEN]:
             raise BrokenBarrierError
-        index = self.n_waiting
+        index = self._waiting()
         if words[self._id + ACTOR]:
             return True, index, self._slots.enter(seat, self._door, monotonic_ns(), timed=timed)
         if index + 1 < self.parties:
@@ -90,7 +90,7 @@ class SharedBarrier(Primitive, faces.Barrier):
 
     def _passed(self, number: int, deadline: float | None) -> bool:
         """Sleep until somebody says how it ends."""
-        slots, seat, naps = self._slots, self._here.seat[2], 0
+        slots, seat, naps = self._slots, self._slots.seat()[2], 0
         while not slots.was_woken(seat, number):
             if deadline is not None and monotonic() >= deadline:
                 with self._lock:
@@ -153,7 +153,11 @@ class SharedBarrier(Primitive, faces.Barrier):
 
     @property
     def n_waiting(self) -> int:
-        """How many wait now."""
+        """How many wait now: of those that are being let go, none or all."""
+        with self._lock:
+            return self._waiting()
+
+    def _waiting(self) -> int:
         return len(self._slots.sleepers(self._id))
 
     @property

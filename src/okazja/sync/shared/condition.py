@@ -5,10 +5,10 @@ from __future__ import annotations
 from time import monotonic, monotonic_ns
 from typing import Any, Self
 
-from okazja.errors import BadInput
+from okazja.errors import BadInput, Deadlock, ExecutorShutdown
 from okazja.sync import faces
 from okazja.sync.faces import OnOwnerDeath
-from okazja.sync.shared.layout import CONDITION_KIND, INSIDE
+from okazja.sync.shared.layout import CONDITION_KIND, INSIDE, WAITS
 from okazja.sync.shared.lock import SharedLock, SharedRLock
 from okazja.sync.shared.primitive import Primitive
 from okazja.sync.shared.region import Region
@@ -57,7 +57,7 @@ class SharedCondition(Primitive, faces.Condition):
         self._lock._acquire_restore(depth)
 
     def _recursion_count(self) -> int:
-        return self._lock._recursion_count() if isinstance(self._lock, SharedRLock) else 0
+        return self._lock._recursion_count()
 
     def _is_owned(self) -> bool:
         return self._lock._is_owned() if isinstance(self._lock, SharedRLock) else self._lock.locked()
@@ -66,32 +66,42 @@ class SharedCondition(Primitive, faces.Condition):
         if not self._is_owned():
             raise RuntimeError("cannot wait on un-acquired lock")
         deadline = None if timeout is None else monotonic() + timeout
-        lock, words, inside = self._lock, self._words, INSIDE + self._here.seat[1] - 1
-        token, depth = self._enrol(timed=deadline is not None), 0
-        words[inside] = self._id  # until the lock is back: whoever finds this thread dead tells the others
+        lock, words, seat = self._lock, self._words, self._slots.seat()
+        inside, waits, mark = INSIDE + seat[2].slot, WAITS + seat[2].slot, seat[1]
+        depth = lock._recursion_count()
+        broke_in: BaseException | None = None
         try:
-            depth = lock._release_save()
+            words[inside] = self._id  # until the lock is back: whoever finds this thread dead tells the others
+            token = self._enrol(timed=deadline is not None)
+            lock._release_save()
             return self._sleep(token, deadline) or self._withdraw(token)
         finally:
-            self._slots.leave(self._here.seat[2])
-            if depth:
-                lock._acquire_restore(depth)
+            words[waits] = 0
+            while lock._holder.value != mark:
+                try:
+                    lock._acquire_restore(depth)
+                except (ExecutorShutdown, Deadlock):
+                    raise
+                except BaseException as error:  # an interrupt; or OwnerDied. The caller has to have the lock
+                    broke_in = error
             words[inside] = 0
+            if broke_in is not None:
+                raise broke_in
 
     def _enrol(self, *, timed: bool = False) -> int:
-        return self._slots.enter(self._here.seat[2], self._id, monotonic_ns(), timed=timed)
+        return self._slots.enter(self._slots.seat()[2], self._id, monotonic_ns(), timed=timed)
 
     def _await_notify(self, token: int, timeout: float) -> bool:
         return self._sleep(token, monotonic() + timeout)
 
     def _withdraw(self, token: int) -> bool:
-        seat = self._here.seat[2]
-        self._slots.leave(seat)
+        seat = self._slots.seat()[2]
+        self._words[WAITS + seat.slot] = 0
         self._slots.fence(seat)
         return self._slots.was_woken(seat, token)
 
     def _sleep(self, number: int, deadline: float | None) -> bool:
-        slots, seat, naps = self._slots, self._here.seat[2], 0
+        slots, seat, naps = self._slots, self._slots.seat()[2], 0
         while not slots.was_woken(seat, number):
             if deadline is not None and monotonic() >= deadline:
                 return False

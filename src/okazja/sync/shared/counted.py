@@ -7,14 +7,13 @@ the primitive meanwhile, so that whoever counts the permits knows that its words
 from __future__ import annotations
 
 from time import monotonic, monotonic_ns
-from typing import Any
 
 from okazja.sync.shared import counter
 from okazja.sync.shared.deadlock import look_for_circles
-from okazja.sync.shared.layout import COUNTS, GATE, HINT, ORPHAN, SEMAPHORE, WORD
+from okazja.sync.shared.layout import COUNTS, GATE, HINT, ORPHAN, SEMAPHORE, WAITS, WORD
 from okazja.sync.shared.primitive import Primitive
-from okazja.sync.shared.region import Region
-from okazja.sync.shared.slots import Seat
+from okazja.sync.shared.region import Cell, Region
+from okazja.sync.shared.slots import Place, Seat
 
 __all__ = ["Counted", "deadline_of"]
 
@@ -43,7 +42,8 @@ class Counted(Primitive):
         self._semaphore = counter.attach(region.address + (place + SEMAPHORE) * WORD, most)
         self._try = self._semaphore.acquire
         self._post = self._semaphore.release
-        self._hint = place + HINT
+        self._hint = region.cell(place + HINT)
+        self._gate = region.cell(GATE)
 
     # --- what a kind of it must know ------------------------------------------------------------------
 
@@ -65,19 +65,19 @@ class Counted(Primitive):
 
     # --- acquiring -------------------------------------------------------------------------------------
 
-    def _attempt(self, seat: tuple[int, int, Seat]) -> bool:
+    def _attempt(self, seat: Place) -> bool:
         """Try once. Whoever counts has the permits in hand meanwhile: that is waited out."""
         words, (want, mark, _) = self._words, seat
         while True:
             counts = words[
                 COUNTS
             ]  # before the gate is looked at: then a count that begins in between is noticed
-            if not words[GATE]:
-                words[want] = self._id
+            if not self._gate.value:
+                want.value = self._id
                 got = self._try(False)
                 if got:
                     self._note(mark)
-                words[want] = 0
+                want.value = 0
                 if got or words[COUNTS] == counts:
                     break
             self._region.guarded(_nothing)
@@ -85,7 +85,7 @@ class Counted(Primitive):
 
     def _acquire_slowly(self, blocking: bool, deadline: float | None) -> bool:
         """After a first attempt that did not succeed. An exception that breaks in leaves nothing behind."""
-        seat = self._here.seat
+        seat = self._slots.seat()
         before = self._held(seat[1])
         try:
             for _ in range(SPIN if blocking else 1):
@@ -98,15 +98,15 @@ class Counted(Primitive):
                 self._give_up()
             raise
 
-    def _wait(self, seat: tuple[int, int, Seat], deadline: float | None) -> bool:
+    def _wait(self, seat: Place, deadline: float | None) -> bool:
         if deadline is not None and monotonic() >= deadline:
             return False
-        slots, words, sleeper = self._slots, self._words, seat[2]
+        slots, sleeper = self._slots, seat[2]
         since, naps = monotonic_ns(), 0
         try:
             while True:
                 number = slots.enter(sleeper, self._id, since, timed=deadline is not None)
-                words[self._hint] = 1
+                self._hint.value = 1
                 slots.fence(sleeper)
                 if self._attempt(seat):
                     return True
@@ -119,7 +119,7 @@ class Counted(Primitive):
                         look_for_circles(slots, sleeper)
                 naps += 1
         finally:
-            slots.leave(sleeper)
+            self._words[WAITS + sleeper.slot] = 0
             self._wake_next(sleeper)
 
     def _wake_next(self, sleeper: Seat) -> None:
@@ -127,34 +127,42 @@ class Counted(Primitive):
 
         A thread that got one, or gives up, does so too: the wake-up that it used up may have been meant for two.
         """
-        words = self._words
-        if not words[self._hint] or not self._semaphore._get_value():
+        if not self._hint.value or not self._semaphore._get_value():
             return
-        words[self._hint] = 0
+        self._hint.value = 0
         self._slots.fence(sleeper)  # who comes now either is seen below, or sets the hint anew
         sleepers = self._slots.sleepers(self._id)
         if sleepers:
             if len(sleepers) > 1:
-                words[self._hint] = 1
+                self._hint.value = 1
             self._slots.wake(*sleepers[0])
 
-    def _mend(self, seat: tuple[int, int, Seat]) -> None:
+    def _unseated(self, error: BaseException) -> None:
+        """An exception came in the short way to acquire or release: take a seat if it was for want of one.
+
+        Else it broke in, from a signal handler: mend what it has torn, and raise it.
+        """
+        if isinstance(error, AttributeError) and self._slots.sit():
+            return
+        self._mend(self._slots.seat())
+        raise error
+
+    def _mend(self, seat: Place) -> None:
         """An exception broke in: if a window is open, find out what has happened, and close it."""
-        if self._words[seat[0]] == self._id:
+        if seat[0].value == self._id:
             from okazja.sync.shared.recovery import recount
 
-            recount(self._slots, self._id, seat[0])
-        if self._words[self._hint]:
+            recount(self._slots, self._id, seat[2].slot)
+        if self._hint.value:
             self._wake_next(seat[2])
 
-    def _window(self, seat: tuple[int, int, Any]) -> None:
+    def _window(self, want: Cell) -> None:
         """Open a window, once nobody counts."""
-        words = self._words
-        words[seat[0]] = self._id
-        while words[GATE]:
-            words[seat[0]] = 0
+        want.value = self._id
+        while self._gate.value:
+            want.value = 0
             self._region.guarded(_nothing)
-            words[seat[0]] = self._id
+            want.value = self._id
 
 
 def _nothing() -> None:

@@ -12,7 +12,7 @@ import time
 from _multiprocessing import SemLock  # type: ignore[import-not-found]  # typeshed doesn't know it
 from typing import Any
 
-__all__ = ["MOST", "attach", "initialise", "settle"]
+__all__ = ["MOST", "attach", "initialise", "register", "settle", "settle_soon"]
 
 MOST = SemLock.SEM_VALUE_MAX
 COUNTING = 1  # kind of a SemLock: as opposed to one that knows of an owner
@@ -22,6 +22,8 @@ _libc.sem_init.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_uint]
 
 _MEMBARRIER = {"x86_64": 324, "aarch64": 283, "riscv64": 283, "ppc64le": 365, "s390x": 356}
 _GLOBAL = 1  # MEMBARRIER_CMD_GLOBAL
+_EXPEDITED = 2  # MEMBARRIER_CMD_GLOBAL_EXPEDITED: only for processes that have registered
+_REGISTER = 4  # MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED
 _DRAINED = 0.005  # seconds after which no processor still has a write to itself; far too many
 
 
@@ -45,3 +47,16 @@ def settle() -> None:
     number = _MEMBARRIER.get(platform.machine())
     if number is None or _libc.syscall(number, _GLOBAL, 0, 0) != 0:
         time.sleep(_DRAINED)
+
+
+def register() -> bool:
+    """Let `settle_soon` count for this process; False where that can't be had."""
+    number = _MEMBARRIER.get(platform.machine())
+    return number is not None and _libc.syscall(number, _REGISTER, 0, 0) == 0
+
+
+def settle_soon() -> None:
+    """As `settle`, for processes that have registered; takes microseconds, where that takes milliseconds."""
+    number = _MEMBARRIER.get(platform.machine())
+    if number is None or _libc.syscall(number, _EXPEDITED, 0, 0) != 0:
+        settle()

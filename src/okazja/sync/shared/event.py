@@ -6,7 +6,7 @@ from time import monotonic, monotonic_ns
 from typing import Self
 
 from okazja.sync import faces
-from okazja.sync.shared.layout import EVENT_KIND, FLAG
+from okazja.sync.shared.layout import EVENT_KIND, FLAG, WAITS
 from okazja.sync.shared.primitive import Primitive
 from okazja.sync.shared.region import Region
 
@@ -34,7 +34,7 @@ class SharedEvent(Primitive, faces.Event):
     def set(self) -> None:
         """Raise the flag; all that wait go on."""
         self._words[self._flag] = 1
-        self._slots.fence(self._here.seat[2])  # who comes now either sees the flag, or is seen below
+        self._slots.fence(self._slots.seat()[2])  # who comes now either sees the flag, or is seen below
         for slot, number in self._slots.sleepers(self._id):
             self._slots.wake(slot, number)
 
@@ -46,7 +46,7 @@ class SharedEvent(Primitive, faces.Event):
         if self.is_set():
             return True
         deadline = None if timeout is None else monotonic() + timeout
-        slots, seat = self._slots, self._here.seat[2]
+        slots, seat = self._slots, self._slots.seat()[2]
         try:
             number = slots.enter(seat, self._id, monotonic_ns(), timed=deadline is not None)
             slots.fence(seat)
@@ -58,7 +58,7 @@ class SharedEvent(Primitive, faces.Event):
                 naps += 1
             return True
         finally:
-            slots.leave(seat)
+            self._words[WAITS + seat.slot] = 0
 
     def __repr__(self) -> str:
         return self._describe("set" if self.is_set() else "unset")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from types import TracebackType
 from typing import Any, Self
 
 from okazja.errors import BadInput, Deadlock, ExecutorShutdown, OwnerDied, OwnerDiedWarning
@@ -12,15 +13,14 @@ from okazja.sync.shared.counted import Counted, deadline_of
 from okazja.sync.shared.layout import (
     DEPTH,
     FOREIGN,
-    GATE,
     HOLDER,
     LOCK_KIND,
     ORPHAN,
     PID,
     RLOCK_KIND,
 )
-from okazja.sync.shared.region import Region
-from okazja.sync.shared.slots import Seat
+from okazja.sync.shared.region import Cell, Region
+from okazja.sync.shared.slots import Place
 
 __all__ = ["QuietLock", "SharedLock", "SharedRLock"]
 
@@ -31,8 +31,8 @@ class _Owned(Counted):
     def __init__(self, region: Region, place: int, on_owner_death: OnOwnerDeath = "warn") -> None:
         super().__init__(region, place, 1)
         self._on_owner_death = on_owner_death
-        self._holder = place + HOLDER
-        self._depth = place + DEPTH
+        self._holder = region.cell(place + HOLDER)
+        self._depth = region.cell(place + DEPTH)
 
     @classmethod
     def create(cls, region: Region, *, on_owner_death: OnOwnerDeath = "warn") -> Self:
@@ -45,20 +45,20 @@ class _Owned(Counted):
         return (self._on_owner_death,)
 
     def _note(self, mark: int) -> None:
-        self._words[self._depth] = 1
-        self._words[self._holder] = mark
+        self._depth.value = 1
+        self._holder.value = mark
 
     def _held(self, mark: int) -> int:
-        return int(self._words[self._holder] == mark)
+        return int(self._holder.value == mark)
 
     def _inherit(self, mark: int) -> bool:
-        pid = self._region.guarded(self._take_over, self._here.seat)
+        pid = self._region.guarded(self._take_over, self._slots.seat())
         if pid:
             try:
                 self._tell_of(pid)
             except BaseException:
                 if self._held(mark):
-                    self._let_go(self._here.seat)
+                    self._let_go(self._slots.seat())
                 raise
         return pid != 0
 
@@ -69,52 +69,37 @@ class _Owned(Counted):
             raise OwnerDied(message, pid)
         warnings.warn(message, OwnerDiedWarning, stacklevel=7)
 
-    def _take_over(self, seat: tuple[int, int, Seat]) -> int:
+    def _take_over(self, seat: Place) -> int:
         """Under the guard: the process of the owner that died, 0 if somebody else was first."""
         words, orphan = self._words, self._id + ORPHAN
         want, mark, _ = seat
         pid = int(words[orphan])
         if pid:
-            words[want] = self._id
+            want.value = self._id
             if self._on_owner_death == "raise":
                 words[orphan] = 0
                 self._post()
             else:
                 self._note(mark)
                 words[orphan] = 0
-            words[want] = 0
+            want.value = 0
         return pid
 
     def _give_up(self) -> None:
-        self._let_go(self._here.seat)
+        self._let_go(self._slots.seat())
 
-    def _let_go(self, seat: tuple[int, int, Seat]) -> None:
+    def _let_go(self, seat: Place) -> None:
         """Make it free, whoever has it."""
-        words = self._words
         try:
-            self._window(seat)
-            words[self._holder] = 0
+            self._window(seat[0])
+            self._holder.value = 0
             self._post()
-            words[seat[0]] = 0
-            if words[self._hint]:
+            seat[0].value = 0
+            if self._hint.value:
                 self._wake_next(seat[2])
         except BaseException:
             self._mend(seat)
             raise
-
-    def _retake(self) -> None:
-        """Acquire it, whatever breaks in; that is raised when this is done."""
-        broke_in: BaseException | None = None
-        while True:
-            try:
-                self._acquire()
-                break
-            except (ExecutorShutdown, Deadlock):
-                raise
-            except BaseException as error:  # an interrupt; or OwnerDied, and the caller has to have the lock
-                broke_in = error
-        if broke_in is not None:
-            raise broke_in
 
     def _acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """Plain acquire. Raises Deadlock where that would wait for ever, in a circle."""
@@ -125,10 +110,11 @@ class _Owned(Counted):
         return not self._semaphore._get_value() and not self._words[self._id + ORPHAN]
 
     def _is_owned(self) -> bool:
-        return bool(self._words[self._holder] == self._here.seat[1])
+        mark = self._slots.seat()[1]  # first of all: the slot that is taken now may have been a dead owner's
+        return bool(self._holder.value == mark)
 
     def _owner(self) -> str:
-        holder = self._words[self._holder]
+        holder = self._holder.value
         return f"owned by process {self._words[PID + holder - 1]}" if holder else "free"
 
     def __repr__(self) -> str:
@@ -145,72 +131,75 @@ class SharedLock(_Owned, faces.Lock):
     kind = LOCK_KIND
 
     def _acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        deadline = None if timeout == -1 else deadline_of(blocking, timeout)
-        return self.__enter__(blocking, deadline)
+        if blocking and timeout == -1:
+            return self.__enter__()
+        return self._acquire_slowly(blocking, deadline_of(blocking, timeout))
 
-    def __enter__(self, blocking: bool = True, deadline: float | None = None) -> bool:
-        words = self._words
-        seat = self._here.seat
-        want, mark, _ = seat
+    def __enter__(self) -> bool:
         try:
-            words[want] = self._id
+            want, mark, _ = self._here.seat
+            want.value = self._id
             if self._try(False):
-                words[self._holder] = mark
-                words[want] = 0
+                self._holder.value = mark
+                want.value = 0
                 return True
-        except BaseException:
-            self._mend(seat)
-            raise
-        return self._acquire_slowly(blocking, deadline)
+        except BaseException as error:
+            self._unseated(error)
+        return self._acquire_slowly(True, None)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            want, mark, seat = self._here.seat
+            if self._holder.value == mark:
+                want.value = self._id
+                if self._gate.value:
+                    self._window(want)
+                self._holder.value = 0
+                self._post()
+                want.value = 0
+                if self._hint.value:
+                    self._wake_next(seat)
+                return
+        except BaseException as problem:
+            self._unseated(problem)
+        self._release_foreign(self._slots.seat())
 
     def release(self) -> None:
         """Make it free; any thread may. Raises RuntimeError if nobody has it."""
-        words = self._words
-        seat = self._here.seat
-        want, mark, _ = seat
-        if words[self._holder] != mark:
-            self._release_foreign(seat)
-            return
-        try:
-            words[want] = self._id
-            if words[GATE]:
-                self._window(seat)
-            words[self._holder] = 0
-            self._post()
-            words[want] = 0
-            if words[self._hint]:
-                self._wake_next(seat[2])
-        except BaseException:
-            self._mend(seat)
-            raise
+        self.__exit__(None, None, None)
 
-    def _release_foreign(self, seat: tuple[int, int, Seat]) -> None:
+    def _release_foreign(self, seat: Place) -> None:
         if not self._region.guarded(self._disown, seat[0]):
             raise RuntimeError("release unlocked lock")
-        if self._words[self._hint]:
+        if self._hint.value:
             self._wake_next(seat[2])
 
-    def _disown(self, want: int) -> bool:
+    def _disown(self, want: Cell) -> bool:
         """Under the guard. Whoever dies in here leaves the permit for those who count."""
         words, orphan = self._words, self._id + ORPHAN
-        if not words[self._holder] and not words[orphan]:
+        if not self._holder.value and not words[orphan]:
             return False
-        words[want] = self._id
+        want.value = self._id
         words[self._id + FOREIGN] = 1
-        words[self._holder] = 0
+        self._holder.value = 0
         words[orphan] = 0
         self._post()
-        words[want] = 0
+        want.value = 0
         return True
 
     # What a Condition needs of it.
+
+    def _recursion_count(self) -> int:
+        return int(self.locked())
 
     def _release_save(self) -> int:
         self.release()
         return 1
 
     def _acquire_restore(self, depth: int) -> None:
-        self._retake()
+        self._acquire()
 
 
 class SharedRLock(_Owned, faces.RLock):
@@ -219,58 +208,71 @@ class SharedRLock(_Owned, faces.RLock):
     kind = RLOCK_KIND
 
     def _acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        deadline = None if timeout == -1 else deadline_of(blocking, timeout)
-        return self.__enter__(blocking, deadline)
-
-    def __enter__(self, blocking: bool = True, deadline: float | None = None) -> bool:
-        words = self._words
-        seat = self._here.seat
-        want, mark, _ = seat
-        if words[self._holder] == mark:
-            words[self._depth] += 1
+        deadline = deadline_of(blocking, timeout)
+        if self._is_owned():
+            self._depth.value += 1
             return True
-        try:
-            words[want] = self._id
-            if self._try(False):
-                words[self._depth] = 1
-                words[self._holder] = mark
-                words[want] = 0
-                return True
-        except BaseException:
-            self._mend(seat)
-            raise
         return self._acquire_slowly(blocking, deadline)
+
+    def __enter__(self) -> bool:
+        try:
+            want, mark, _ = self._here.seat
+            if self._holder.value == mark:
+                self._depth.value += 1
+                return True
+            want.value = self._id
+            if self._try(False):
+                self._depth.value = 1
+                self._holder.value = mark
+                want.value = 0
+                return True
+        except BaseException as error:
+            self._unseated(error)
+        return self._acquire_slowly(True, None)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            want, mark, seat = self._here.seat
+            if self._holder.value == mark:
+                depth = self._depth.value
+                if depth > 1:
+                    self._depth.value = depth - 1
+                    return
+                want.value = self._id
+                if self._gate.value:
+                    self._window(want)
+                self._holder.value = 0
+                self._post()
+                want.value = 0
+                if self._hint.value:
+                    self._wake_next(seat)
+                return
+        except BaseException as problem:
+            self._unseated(problem)
+        raise RuntimeError("cannot release un-acquired lock")
+
+    def _release(self) -> None:
+        self.__exit__(None, None, None)
 
     @property
     def _identity(self) -> object:
         return self._region.ticket, self._id
 
-    def _release(self) -> None:
-        words = self._words
-        seat = self._here.seat
-        if words[self._holder] != seat[1]:
-            raise RuntimeError("cannot release un-acquired lock")
-        depth = words[self._depth]
-        if depth > 1:
-            words[self._depth] = depth - 1
-            return
-        self._let_go(seat)
-
     def _recursion_count(self) -> int:
-        return int(self._words[self._depth]) if self._is_owned() else 0
+        return int(self._depth.value) if self._is_owned() else 0
 
     def _release_save(self) -> int:
         depth = self._recursion_count()
         if not depth:
             raise RuntimeError("cannot release un-acquired lock")
-        self._let_go(self._here.seat)
+        self._let_go(self._slots.seat())
         return depth
 
     def _acquire_restore(self, depth: int) -> None:
-        try:
-            self._retake()
-        finally:
-            self._words[self._depth] = depth
+        self._acquire()
+        self._depth.value = depth
 
 
 class QuietLock(SharedLock):

@@ -1,8 +1,8 @@
 """Queue for processes: a ring of records in shared memory, and no thread that feeds it.
 
-Three locks, each around what one side does: those who put, those who take, those who say that items are done. They pass
-on quietly when an owner dies: each change is one store, so that the next finds a whole queue. Items are pickled before,
-and rebuilt after, with no lock held.
+Those who put, those who take, and those who say that items are done each have a lock. It passes on quietly when an
+owner dies: each change is one store, so that the next finds a whole queue. Items are pickled before, and rebuilt after,
+with no lock held.
 
 Who has how many items that are not done is in two arrays over the slots of threads, each word of which one thread
 writes: how many it has taken, and how many it has said to be done. What a dead process had taken and not finished
@@ -25,11 +25,12 @@ from okazja.sync.carriers import Queue, ShutDown, checked
 from okazja.sync.coroutines import deadline_of
 from okazja.sync.shared.blocks import CLASSES, PID_BITS, Blocks, process_name
 from okazja.sync.shared.layout import HIGH, SLOTS, WORD
-from okazja.sync.shared.lock import SharedLock
-from okazja.sync.shared.parcels import LARGE, LARGE_BYTES, pack, unpack
+from okazja.sync.shared.lock import QuietLock
+from okazja.sync.shared.parcels import LARGE, LARGE_BYTES, MARSHALLED, pack, unpack
 from okazja.sync.shared.region import Region, Ticket
 from okazja.sync.shared.ring import COUNT, RING_WORDS, Ring
 from okazja.sync.shared.room import Room
+from okazja.sync.shared.side import SIDE_WORDS, Side, new_lock
 from okazja.sync.shared.slots import Slots, started
 
 __all__ = ["SharedQueue"]
@@ -41,20 +42,15 @@ JOINERS = PUTTERS + 8
 SHUT = JOINERS + 1  # not 0: nobody may put
 MAXSIZE = JOINERS + 2
 LISTS = JOINERS + 8  # of blocks
-GOT = LISTS + 24  # by slot: items taken
+PUTTING = LISTS + 24
+TAKING = PUTTING + SIDE_WORDS
+GOT = TAKING + SIDE_WORDS  # by slot: items taken
 DID = (
     GOT + SLOTS
 )  # by slot: items said to be done; what the dead had taken is added by whoever finds that out
 WHO = DID + SLOTS  # by slot: the process that counts there
 WORDS = WHO + SLOTS
-assert LISTS + CLASSES <= GOT
-
-
-class _QuietLock(SharedLock):
-    """A lock of which nobody needs to know that its owner died: what it protects is always whole."""
-
-    def _inherit(self, mark: int) -> bool:
-        return self._region.guarded(self._take_over, self._here.seat) != 0
+assert LISTS + CLASSES <= PUTTING
 
 
 class SharedQueue(Queue):
@@ -64,12 +60,14 @@ class SharedQueue(Queue):
         self._region, self._place, self._locks = region, place, locks
         self._words = region.words
         self._slots = Slots.of(region)
-        self._here = self._slots.here
         self._ring = Ring(region, place)
-        self._putting, self._taking, self._finishing = (_QuietLock(region, lock) for lock in locks)
+        self._putting = Side(region, place + PUTTING, locks[0])
+        self._taking = Side(region, place + TAKING, locks[1])
+        self._finishing = QuietLock(region, locks[2])
         self._getters = Room(self._slots, place + GETTERS)
         self._putters = Room(self._slots, place + PUTTERS)
         self._joiners = Room(self._slots, place + JOINERS)
+        self._shut_word, self._got = place + SHUT, place + GOT
         self._maxsize = int(self._words[place + MAXSIZE])
         self._blocks = Blocks(region, place + LISTS, self._my_name)
         self._pid, self._name = os.getpid(), process_name()
@@ -81,7 +79,7 @@ class SharedQueue(Queue):
         place = region.allocate(WORDS * WORD) // WORD
         region.words[place + MAXSIZE] = max(0, maxsize)
         Ring(region, place).start()
-        locks = tuple(_QuietLock.create(region)._id for _ in range(3))
+        locks = tuple(new_lock(region) for _ in range(3))
         return cls(region, place, locks)  # type: ignore[arg-type]
 
     def __reduce__(self) -> Any:
@@ -112,7 +110,10 @@ class SharedQueue(Queue):
         return not self._maxsize or len(self._ring) < self._maxsize or self._shut
 
     def _put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
-        self._put_packed(*pack(item), block=block, timeout=timeout)
+        kind, data = pack(item)
+        if type(data) is bytes and timeout is None and self._try_put(kind, data):
+            return
+        self._put_packed(kind, data, block=block, timeout=timeout)
 
     def _put_packed(
         self, kind: int, data: bytes | list[Any], *, block: bool = True, timeout: float | None = None
@@ -144,17 +145,20 @@ class SharedQueue(Queue):
                 return
 
     def _try_put(self, kind: int, data: bytes) -> bool:
-        words = self._words
-        with self._putting:
-            if words[self._place + SHUT]:
-                raise ShutDown
-            if self._maxsize and len(self._ring) >= self._maxsize:
-                return False
-            self._ring.put(kind, data)
-        if words[self._place + GETTERS]:
+        if not self._putting.run(self._put_inside, kind, data):
+            return False
+        if self._getters.hint.value:
             self._getters.wake_one()
-        if self._maxsize and words[self._place + PUTTERS] and self._has_room():
+        if self._maxsize and self._putters.hint.value and self._has_room():
             self._putters.wake_one()
+        return True
+
+    def _put_inside(self, kind: int, data: bytes) -> bool:
+        if self._words[self._shut_word]:
+            raise ShutDown
+        if self._maxsize and len(self._ring) >= self._maxsize:
+            return False
+        self._ring.put(kind, data)
         return True
 
     # --- taking
@@ -163,7 +167,9 @@ class SharedQueue(Queue):
         return not self._ring.empty or self._shut
 
     def _get(self, block: bool = True, timeout: float | None = None) -> Any:
-        return self._opened(*self._get_record(block, timeout))
+        record = self._try_get() if timeout is None else None
+        kind, data = record or self._get_record(block, timeout)
+        return marshal.loads(data) if kind == MARSHALLED else self._opened(kind, data)
 
     def _get_record(self, block: bool = True, timeout: float | None = None) -> tuple[int, bytes]:
         if timeout is not None and block:
@@ -182,24 +188,30 @@ class SharedQueue(Queue):
                 return record
 
     def _try_get(self) -> tuple[int, bytes] | None:
-        words, ring = self._words, self._ring
-        with self._taking:
-            if ring.empty:
-                if words[self._place + SHUT]:
-                    raise ShutDown
-                return None
-            slot = self._here.seat[2].slot
-            if slot not in self._known:
-                self._begin_to_count(slot)
-            kind, data, head = ring.first()
-            if kind >= LARGE:
-                self._blocks.hand_over(marshal.loads(data)[0])
-            words[self._place + GOT + slot] += 1
-            ring.take(head)
-        if words[self._place + GETTERS] and not ring.empty:
+        record = self._taking.run(self._take_inside)
+        if record is None:
+            return None
+        if self._getters.hint.value and not self._ring.empty:
             self._getters.wake_one()
-        if words[self._place + PUTTERS]:
+        if self._putters.hint.value:
             self._putters.wake_one()
+        return record
+
+    def _take_inside(self) -> tuple[int, bytes] | None:
+        words, ring = self._words, self._ring
+        before = ring.head.value
+        if before == ring.tail.value:
+            if words[self._shut_word]:
+                raise ShutDown
+            return None
+        slot = self._slots.here.seat[1] - 1
+        if slot not in self._known:
+            self._begin_to_count(slot)
+        kind, data, after = ring.at(before)
+        if kind >= LARGE:
+            self._blocks.hand_over(marshal.loads(data)[0])
+        words[self._got + slot] += 1
+        ring.head.value = after
         return kind, data
 
     def _opened(self, kind: int, data: bytes) -> Any:
@@ -211,26 +223,26 @@ class SharedQueue(Queue):
 
     def _in_use(self) -> set[int]:
         """The blocks that records name."""
-        with self._putting, self._taking:
-            return {marshal.loads(data)[0] for kind, data in self._ring.records() if kind >= LARGE}
+        records = self._putting.alone(self._taking.alone, self._ring.records)
+        return {marshal.loads(data)[0] for kind, data in records if kind >= LARGE}
 
     def _await_item(self, timeout: float) -> bool:
-        return self._getters.wait(self._has_item, deadline_of(timeout))
+        return self._getters.glimpse(self._has_item, deadline_of(timeout))
 
     def _await_room(self, timeout: float) -> bool:
-        return self._putters.wait(self._has_room, deadline_of(timeout))
+        return self._putters.glimpse(self._has_room, deadline_of(timeout))
 
     # --- what is done
 
     def _unfinished(self) -> int:
-        """Items that were put and are not done; modulo 2**31, and so exact below."""
+        """Items that were put and are not done; modulo 2**30, and so exact below."""
         place, high = self._place, self._words[HIGH]
         done = sum(self._words[place + DID : place + DID + high].tolist())
         return (self._ring.put_so_far - done) & COUNT
 
     def task_done(self) -> None:
         """Say that an item that was taken is done. Raises ValueError if said more often than items were put."""
-        slot = self._here.seat[2].slot
+        slot = self._slots.seat()[2].slot
         with self._finishing:
             left = self._unfinished()
             if not left:
@@ -240,18 +252,20 @@ class SharedQueue(Queue):
             self._joiners.wake_all()
 
     def _begin_to_count(self, slot: int) -> None:
-        """With the lock of those who take: this slot may have been a dead process's."""
+        """Inside: this slot may have been a dead process's."""
         who = self._place + WHO + slot
         me = self._my_name()
         if self._words[who] != me:
             if self._words[who]:
-                self._write_off(slot)
+                self._write_off(slot, self._words[who])
             self._words[who] = me
         self._known.add(slot)
 
-    def _write_off(self, slot: int) -> int:
-        """With the lock of those who take: what a dead process had taken and not finished is done. How much it was."""
+    def _write_off(self, slot: int, name: int) -> int:
+        """Inside: what a dead process had taken and not finished is done. How much it was."""
         words, place, high = self._words, self._place, self._words[HIGH]
+        if words[place + WHO + slot] != name:
+            return 0  # another process's by now
         total = sum(words[place + GOT : place + GOT + high].tolist())
         if (total - self._ring.taken_so_far) & COUNT:
             words[place + GOT + slot] -= 1  # it died before it had taken what it had counted
@@ -267,8 +281,7 @@ class SharedQueue(Queue):
             pid = name & (1 << PID_BITS) - 1
             if not name or started(pid) == name >> PID_BITS:
                 continue
-            with self._taking:
-                lost = self._write_off(slot) if words[place + WHO + slot] == name else 0
+            lost = self._taking.alone(self._write_off, slot, name)
             if lost:
                 warnings.warn(
                     f"process {pid} died with {lost} items of a queue that it had taken and not said to be done: they "
@@ -290,7 +303,7 @@ class SharedQueue(Queue):
 
     @property
     def _shut(self) -> bool:
-        return bool(self._words[self._place + SHUT])
+        return bool(self._words[self._shut_word])
 
     def qsize(self) -> int:
         """How many items wait; others may change it at once."""
@@ -298,22 +311,21 @@ class SharedQueue(Queue):
 
     def shutdown(self, immediate: bool = False) -> None:
         """Let nobody put any more; ``get`` raises ShutDown once it is empty (immediate: from now on)."""
-        self._words[self._place + SHUT] = 1
+        self._words[self._shut_word] = 1
         if immediate:
             self._drain()
         for room in (self._getters, self._putters, self._joiners):
             room.wake_all()
 
     def _drain(self) -> None:
-        with self._putting:  # whoever was putting has done so
-            pass
+        self._putting.alone(bool)  # whoever was putting has done so
         try:
             while True:
                 record = self._try_get()
                 assert record is not None
                 if record[0] >= LARGE:
                     self._blocks.drop(marshal.loads(record[1])[0])
-                self._words[self._place + DID + self._here.seat[2].slot] += 1
+                self._words[self._place + DID + self._slots.seat()[2].slot] += 1
         except ShutDown:
             return
 

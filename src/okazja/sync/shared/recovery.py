@@ -70,9 +70,9 @@ def recover(slots: Slots) -> bool:
     return slots.region.guarded(_recover, slots)
 
 
-def recount(slots: Slots, primitive: int, want: int) -> None:
-    """Close the window that the calling thread has open at ``want``: an exception broke into it."""
-    slots.region.guarded(_recount, slots, primitive, want)
+def recount(slots: Slots, primitive: int, slot: int) -> None:
+    """Close the window that the calling thread, in this slot, has open: an exception broke into it."""
+    slots.region.guarded(_recount, slots, primitive, slot)
 
 
 class Recovery:
@@ -136,10 +136,10 @@ def _recover(slots: Slots) -> bool:
     return left
 
 
-def _recount(slots: Slots, primitive: int, want: int) -> None:
+def _recount(slots: Slots, primitive: int, slot: int) -> None:
     """Under the guard."""
     slots.words[primitive + UNCOUNTED] = slots.words[LEFT] = 1
-    slots.words[want] = 0
+    slots.words[WANT + slot * WANT_STEP] = 0
     _count(slots, [primitive], set())
 
 

@@ -19,7 +19,7 @@ import struct
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from okazja.errors import ExecutorShutdown
 from okazja.sync.shared.layout import (
@@ -35,10 +35,11 @@ from okazja.sync.shared.layout import (
     WORD,
 )
 
-__all__ = ["Region", "Ticket"]
+__all__ = ["Cell", "Region", "Ticket"]
 
 ROOM = 1 << 36  # bytes of addresses; memory is taken page by page
-Ticket = tuple[int, int, int]  # process id of the owner, its descriptor, key
+Cell: TypeAlias = ctypes.c_int64
+Ticket: TypeAlias = tuple[int, int, int]  # process id of the owner, its descriptor, key
 
 _FLOCK = "hhqqi4x"  # struct flock
 _LOCK = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
@@ -132,6 +133,10 @@ class Region:
     def view(self, offset: int, nbytes: int) -> memoryview:
         """Bytes of the memory, to read and write."""
         return memoryview(self._memory)[offset : offset + nbytes]
+
+    def cell(self, index: int) -> Cell:
+        """One word of the memory, as an object: quicker than an element of ``words``. Valid as long as the region."""
+        return ctypes.c_int64.from_address(self.address + index * WORD)
 
     def guarded(self, action: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call ``action`` while no other thread of any process is in here. It must not wait for anything.

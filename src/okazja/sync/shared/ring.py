@@ -23,7 +23,7 @@ INLINE = SEGMENT // 4  # bytes of a record, at most
 
 PLACES = (1 << 33) - 1  # the lower bits: a place, in words
 SHIFT = 33
-COUNT = (1 << 31) - 1  # the upper bits: records so far
+COUNT = (1 << 30) - 1  # the upper bits: records so far; the sign stays 0
 JUMP = 0xFF  # kind of the record at the end of a segment; no other has length 0 with it
 
 TAIL, HEAD = 0, 8  # words of the ring, a cache line each
@@ -39,36 +39,36 @@ class Ring:
         self._region = region
         self._words = region.words
         self._memory = region.memory
-        self.tail, self.head = place + TAIL, place + HEAD
+        self.tail, self.head = region.cell(place + TAIL), region.cell(place + HEAD)
 
     def start(self) -> None:
         """Have a first segment. Nobody uses it yet."""
         first = self._segment()
         self._words[first >> 3] = first
-        self._words[self.tail] = self._words[self.head] = (first + HEAD_ROOM) >> 3
+        self.tail.value = self.head.value = (first + HEAD_ROOM) >> 3
 
     def __len__(self) -> int:
-        return ((self._words[self.tail] >> SHIFT) - (self._words[self.head] >> SHIFT)) & COUNT
+        return ((self.tail.value >> SHIFT) - (self.head.value >> SHIFT)) & COUNT
 
     @property
     def empty(self) -> bool:
         """Whether nothing is in it."""
-        return bool(self._words[self.tail] == self._words[self.head])
+        return bool(self.tail.value == self.head.value)
 
     @property
     def put_so_far(self) -> int:
-        """Records that were ever put, modulo 2**31."""
-        return int(self._words[self.tail] >> SHIFT)
+        """Records that were ever put, modulo 2**30."""
+        return int(self.tail.value >> SHIFT)
 
     @property
     def taken_so_far(self) -> int:
-        """Records that were ever taken, modulo 2**31."""
-        return int(self._words[self.head] >> SHIFT)
+        """Records that were ever taken, modulo 2**30."""
+        return int(self.head.value >> SHIFT)
 
     def put(self, kind: int, data: bytes) -> None:
         """Put a record of at most `INLINE` bytes. With the lock of those who put."""
         words, size = self._words, len(data)
-        tail = words[self.tail]
+        tail = self.tail.value
         place = (tail & PLACES) << 3
         end = place + 8 + (size + 7 & ~7)
         if end > (place | SEGMENT - 1) + 1 - TAIL_ROOM:
@@ -79,13 +79,13 @@ class Ring:
             end = place + 8 + (size + 7 & ~7)
         self._memory[place + 8 : place + 8 + size] = data
         words[place >> 3] = size << 8 | kind
-        words[self.tail] = ((tail >> SHIFT) + 1 & COUNT) << SHIFT | end >> 3
+        self.tail.value = ((tail >> SHIFT) + 1 & COUNT) << SHIFT | end >> 3
 
     def _following(self, segment: int) -> int:
         """The segment to go on in."""
         words = self._words
         following = words[segment >> 3]
-        if following != ((words[self.head] & PLACES) << 3) & -SEGMENT:
+        if following != ((self.head.value & PLACES) << 3) & -SEGMENT:
             return int(following)
         new = self._segment()
         words[new >> 3] = following
@@ -95,18 +95,11 @@ class Ring:
     def _segment(self) -> int:
         return self._region.allocate(2 * SEGMENT) + SEGMENT - 1 & -SEGMENT  # addresses cost nothing
 
-    def first(self) -> tuple[int, bytes, int]:
-        """Kind and bytes of the first record, and what HEAD will be without it.
+    def at(self, head: int) -> tuple[int, bytes, int]:
+        """Kind and bytes of the record that HEAD says is the first, and what HEAD says once it is taken.
 
-        With the lock of those who take; there is one.
+        With the lock of those who take.
         """
-        return self._at(self._words[self.head])
-
-    def take(self, head: int) -> None:
-        """The first record is taken. With the lock of those who take."""
-        self._words[self.head] = head
-
-    def _at(self, head: int) -> tuple[int, bytes, int]:
         words = self._words
         place = (head & PLACES) << 3
         header = words[place >> 3]
@@ -121,8 +114,8 @@ class Ring:
     def records(self) -> list[tuple[int, bytes]]:
         """All that are in it, to look at. With both locks."""
         found = []
-        head, tail = self._words[self.head], self._words[self.tail]
+        head, tail = self.head.value, self.tail.value
         while head != tail:
-            kind, data, head = self._at(head)
+            kind, data, head = self.at(head)
             found.append((kind, data))
         return found

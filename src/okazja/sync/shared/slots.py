@@ -43,9 +43,9 @@ from okazja.sync.shared.layout import (
     WOKEN,
     WORD,
 )
-from okazja.sync.shared.region import Region
+from okazja.sync.shared.region import Cell, Region
 
-__all__ = ["Here", "Seat", "Slots", "started"]
+__all__ = ["Place", "Seat", "Slots", "started"]
 
 # Seconds after which a sleeping thread looks around by itself: whether it is long enough asleep to give back work that
 # is behind it, whether others have died, and whether it waits in a circle.
@@ -78,18 +78,8 @@ class Seat:
             self._retired.append(self.slot)
 
 
-class Here(threading.local):
-    """What belongs to the calling thread: ``seat`` is (index of its WANT, its slot plus 1, its Seat)."""
-
-    def __init__(self, slots: Slots) -> None:
-        self._slots = slots
-
-    def __getattr__(self, name: str) -> Any:
-        if name != "seat":
-            raise AttributeError(name)
-        seat = self._slots.claim()
-        self.seat = (WANT + seat.slot * WANT_STEP, seat.slot + 1, seat)
-        return self.seat
+# What a thread has at hand: the cell of its WANT, its slot plus 1, and its seat.
+Place = tuple[Cell, int, Seat]
 
 
 class Slots:
@@ -101,7 +91,7 @@ class Slots:
         self._retired: deque[int] = deque()  # slots of this process without a thread
         self._parks: dict[int, Any] = {}
         self._pid, self._start = os.getpid(), started(os.getpid())
-        self.here = Here(self)
+        self.here = threading.local()  # ``seat``, a Place, where the thread has one already
         region.forgets.append(self._forget)
 
     def _forget(self) -> None:
@@ -111,6 +101,20 @@ class Slots:
         self.here.__dict__.pop("seat", None)
 
     # --- taking a slot ----------------------------------------------------------------------------------
+
+    def seat(self) -> Place:
+        """The calling thread's place; taken if it has none."""
+        self.sit()
+        place: Place = self.here.seat
+        return place
+
+    def sit(self) -> bool:
+        """Take a place for the calling thread, unless it has one."""
+        if hasattr(self.here, "seat"):
+            return False
+        seat = self.claim()
+        self.here.seat = (self.region.cell(WANT + seat.slot * WANT_STEP), seat.slot + 1, seat)
+        return True
 
     def claim(self) -> Seat:
         """A slot for the calling thread."""
@@ -182,7 +186,10 @@ class Slots:
         return park
 
     def enter(self, seat: Seat, room: int, since: int, *, timed: bool) -> int:
-        """Stand in a waiting room, where whoever looks can wake this thread. Returns the number of the wait."""
+        """Stand in a waiting room, where whoever looks can wake this thread. Returns the number of the wait.
+
+        To leave it, set WAITS to 0: not by a call, into which an exception could break before anything is done.
+        """
         words, slot = self.words, seat.slot
         words[SINCE + slot] = since
         words[TIMED + slot] = timed
@@ -190,10 +197,6 @@ class Slots:
         words[SEQ + slot] = number = words[SEQ + slot] + 1
         words[WAITS + slot] = room
         return int(number)
-
-    def leave(self, seat: Seat) -> None:
-        """Wait no longer."""
-        self.words[WAITS + seat.slot] = 0
 
     def sleep(self, seat: Seat, deadline: float | None, naps: int) -> None:
         """Until somebody posts, or the deadline (of `monotonic`) is over, or it is time to look around.

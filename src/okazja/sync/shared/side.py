@@ -1,0 +1,109 @@
+"""One side of a queue: those who put, or those who take, one at a time.
+
+There is a lock; but a thread that has been alone at its side for a while goes in without it. Then its number stands in
+the word of the side. It goes in by saying so (its WANT names the side) and looking at that word: two plain steps. Who
+wants in as well takes the lock, strikes the number out, has every processor's writes seen, and waits until the thread
+is seen outside: so either that one has seen that it may not, or it is waited for. A dead one is not waited for: what is
+done inside is done with one store, at the end.
+
+The number is struck out in two steps, the first of which says that it may still be inside: so whoever is killed or
+interrupted in between leaves the rest to the next who has the lock. Each time it takes longer until a thread may go in
+without it again.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from okazja.sync.shared import counter
+from okazja.sync.shared.layout import PID, START, WANT, WANT_STEP
+from okazja.sync.shared.lock import QuietLock
+from okazja.sync.shared.region import Region
+from okazja.sync.shared.slots import Slots, started
+
+__all__ = ["SIDE_WORDS", "Side", "new_lock"]
+
+ALONE, LAST, TIMES, LIMIT = range(4)  # words of a side
+SIDE_WORDS = 8
+LEAVING = 1 << 32  # beside the number of a thread that may go in no more, and may still be inside
+FIRST_LIMIT = 64  # times in a row with the lock, after which a thread may go in without
+MOST = 1 << 20
+GLANCE = 50e-6  # seconds between two looks at a thread that is inside
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Side:
+    """One of them. ``place``: the index of its first word; ``lock``: that of its lock."""
+
+    __slots__ = ("_alone", "_here", "_lock", "_registered", "_slots", "_words", "place")
+
+    def __init__(self, region: Region, place: int, lock: int) -> None:
+        self._words = region.words
+        self._slots = Slots.of(region)
+        self._here = self._slots.here
+        self._alone = region.cell(place + ALONE)
+        self._lock = QuietLock(region, lock)
+        self._registered = 0  # the process that has asked to have its writes seen when others want it
+        self.place = place
+
+    def run(self, action: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call ``action`` inside. It takes no lock and waits for nothing."""
+        try:
+            want, mark, _ = self._here.seat
+        except AttributeError:  # the thread's first time
+            want, mark, _ = self._slots.seat()
+        try:
+            want.value = self.place
+            if self._alone.value == mark:
+                return action(*args, **kwargs)
+        finally:
+            want.value = 0
+        return self._run_locked(action, mark, *args, **kwargs)
+
+    def _run_locked(self, action: Callable[P, R], mark: int, *args: P.args, **kwargs: P.kwargs) -> R:
+        words, place = self._words, self.place
+        with self._lock:
+            if words[place]:
+                self._strike_out()
+            result = action(*args, **kwargs)
+            if words[place + LAST] != mark:
+                words[place + LAST], words[place + TIMES] = mark, 0
+            else:
+                words[place + TIMES] += 1
+                if words[place + TIMES] >= max(words[place + LIMIT], FIRST_LIMIT) and self._register():
+                    words[place + TIMES] = 0
+                    words[place] = mark
+        return result
+
+    def alone(self, action: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call ``action`` inside, with the lock: it may go inside of another side."""
+        with self._lock:
+            if self._words[self.place]:
+                self._strike_out()
+            return action(*args, **kwargs)
+
+    def _register(self) -> bool:
+        if self._registered != os.getpid() and counter.register():
+            self._registered = os.getpid()
+        return self._registered == os.getpid()
+
+    def _strike_out(self) -> None:
+        """With the lock: have the thread that goes in without it do so no more, and be outside."""
+        words, place = self._words, self.place
+        slot = (words[place] & LEAVING - 1) - 1
+        words[place] = slot + 1 | LEAVING
+        words[place + LIMIT] = min(2 * max(words[place + LIMIT], FIRST_LIMIT), MOST)
+        counter.settle_soon()
+        while words[WANT + slot * WANT_STEP] == place and started(words[PID + slot]) == words[START + slot]:
+            time.sleep(GLANCE)
+        words[place] = 0
+
+
+def new_lock(region: Region) -> int:
+    """A lock for a side; where it is."""
+    return QuietLock.create(region)._id

@@ -1,0 +1,104 @@
+"""Ending a process, or breaking into it, at one exact step of okazja's own code."""
+
+from __future__ import annotations
+
+import dis
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+import okazja.sync.shared as shared
+
+HOME = os.path.dirname(shared.__file__)
+
+# After these the interpreter looks whether a signal has come (CPython 3.11 to 3.14).
+LOOKS = {"RESUME", "CALL", "CALL_KW", "CALL_FUNCTION_EX", "JUMP_BACKWARD"}
+
+
+class Steps:
+    """Counts the bytecodes of `okazja.sync.shared` that the calling thread executes, and acts at one of them."""
+
+    def __init__(self, at: int, action: Callable[[], None], *, signals_only: bool = False) -> None:
+        self.at, self.action, self.signals_only = at, action, signals_only
+        self.count = 0
+        self.done = False
+        self.last: dict[int, str] = {}
+
+    def __enter__(self) -> Steps:
+        sys.settrace(self.trace)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.settrace(None)
+
+    def trace(self, frame: FrameType, event: str, _: Any) -> Any:
+        if event == "call" and frame.f_back is not None:
+            self.last[id(frame.f_back)] = "RETURN"  # a function in Python returns without such a look
+        if not frame.f_code.co_filename.startswith(HOME):
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        if event == "opcode" and not self.done:
+            last, self.last[id(frame)] = (
+                self.last.get(id(frame), ""),
+                dis.opname[frame.f_code.co_code[frame.f_lasti]],
+            )
+            if not self.signals_only or last in LOOKS:
+                self.count += 1
+                if self.count == self.at:
+                    self.done = True
+                    sys.settrace(None)
+                    self.action()
+        return self.trace
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed_at_each_step(work: Callable[[], object], stride: int = 1, most: int = 2000) -> Iterator[int]:
+    """Do ``work`` in a child that dies at its first step, in one that dies ``stride`` steps later, and so on to the end.
+
+    Yields the number of the step each time a child is dead.
+    """
+    for step in range(1, most, stride):
+        pid = os.fork()
+        if not pid:
+            status = 1
+            try:
+                with Steps(step, die):
+                    work()
+                status = 0
+            finally:
+                os._exit(status)
+        _, how = os.waitpid(pid, 0)
+        if how != signal.SIGKILL:
+            assert how == 0, f"the work failed: {how}"
+            return
+        yield step
+    raise AssertionError(f"not done after {most} steps")
+
+
+class Broke(BaseException):
+    """Breaks in, as a signal handler's exception does."""
+
+
+def broken_into_at_each_step(work: Callable[[], object], most: int = 2000) -> Iterator[int]:
+    """Do ``work`` with an exception that breaks in at the first place where a signal can, at the second, and so on."""
+
+    def break_in() -> None:
+        raise Broke
+
+    for step in range(1, most):
+        steps = Steps(step, break_in, signals_only=True)
+        try:
+            with steps:
+                work()
+        except Broke:
+            pass
+        if not steps.done:
+            return
+        yield step
+    raise AssertionError(f"not done after {most} steps")

@@ -1,0 +1,118 @@
+"""An exception breaks in wherever a signal handler can raise one: nothing is left taken, nobody is left waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from threading import BrokenBarrierError
+from typing import Any
+
+import pytest
+
+from okazja import Executor
+from tests.sync.moments import broken_into_at_each_step
+
+
+@pytest.fixture(scope="module")
+def executor() -> Iterator[Executor]:
+    """Of which only the primitives are used, by this thread."""
+    with Executor("processes", max_workers=1) as executor:
+        with executor.Lock():
+            pass
+        yield executor
+
+
+def hold(work: Callable[[], object], is_whole: Callable[[], object]) -> None:
+    steps = 0
+    for steps in broken_into_at_each_step(work):
+        is_whole()
+    assert steps > 1
+
+
+def is_free(lock: Any) -> Callable[[], None]:
+    def check() -> None:
+        assert not lock.locked()
+        assert lock.acquire(timeout=2)
+        lock.release()
+
+    return check
+
+
+@pytest.mark.parametrize("name", ["Lock", "RLock"])
+def test_lock(executor: Executor, name: str) -> None:
+    lock = getattr(executor, name)()
+
+    def work() -> None:
+        with lock:
+            pass
+
+    hold(work, is_free(lock))
+
+
+def test_semaphore(executor: Executor) -> None:
+    semaphore = executor.BoundedSemaphore(2)
+
+    def work() -> None:
+        with semaphore, semaphore:
+            pass
+
+    def check() -> None:
+        assert semaphore.acquire(timeout=2)
+        assert semaphore.acquire(timeout=2)
+        assert not semaphore.acquire(blocking=False)
+        semaphore.release(2)
+
+    hold(work, check)
+
+
+def test_a_wait_in_vain(executor: Executor) -> None:
+    lock = executor.Lock()
+    lock.acquire()
+
+    def work() -> None:
+        assert not lock.acquire(timeout=0.0001)
+
+    def check() -> None:
+        lock.release()
+        assert lock.acquire(timeout=2)
+
+    hold(work, check)
+    lock.release()
+
+
+@pytest.mark.parametrize("name", ["Lock", "RLock"])
+def test_condition(executor: Executor, name: str) -> None:
+    lock = getattr(executor, name)()
+    condition = executor.Condition(lock)
+
+    def work() -> None:
+        with condition:
+            condition.wait(0.0001)
+
+    def check() -> None:
+        assert not condition._slots.sleepers(condition._id)  # type: ignore[attr-defined]  # nobody to notify in vain
+        is_free(lock)()
+
+    hold(work, check)
+
+
+def test_event(executor: Executor) -> None:
+    event = executor.Event()
+
+    def check() -> None:
+        assert not event._slots.sleepers(event._id)  # type: ignore[attr-defined]
+
+    hold(lambda: event.wait(0.0001), check)
+
+
+def test_barrier(executor: Executor) -> None:
+    barrier = executor.Barrier(2)
+
+    def work() -> None:
+        with pytest.raises(BrokenBarrierError):
+            barrier.wait(0.0001)
+
+    def check() -> None:
+        assert barrier.n_waiting == 0
+        barrier.reset()
+
+    hold(work, check)

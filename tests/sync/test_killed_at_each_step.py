@@ -1,0 +1,159 @@
+"""A process is killed at each bytecode of okazja's own in turn: what it had comes back, whole and once."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from okazja import Executor, OwnerDiedWarning
+from okazja.sync.shared.recovery import recover
+from tests.sync.moments import killed_at_each_step
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def executor() -> Iterator[Executor]:
+    """Of which only the primitives are used: the processes are forked here, so that they can be killed at one step."""
+    with Executor("processes", max_workers=1) as executor:
+        yield executor
+
+
+@pytest.fixture(params=[7, pytest.param(1, marks=pytest.mark.slow)])
+def stride(request: pytest.FixtureRequest) -> int:
+    """Every so manyth step; each takes some 20 ms."""
+    return int(request.param)
+
+
+def hold(executor: Executor, stride: int, work: Callable[[], object], is_whole: Callable[[], object]) -> None:
+    slots = executor._engine.backend.primitives._slots  # type: ignore[attr-defined]
+    other = executor.Lock()
+
+    def settled() -> None:
+        with other:  # so that the thread has its slot: how it gets one is a test of its own
+            pass
+        work()
+
+    steps = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OwnerDiedWarning)
+        for steps in killed_at_each_step(work if "slot" in work.__name__ else settled, stride):
+            while recover(slots):  # what the death of a worker starts, and what a waiting thread does
+                pass
+            is_whole()
+    assert steps > 10
+
+
+def lock_is_whole(lock: Any) -> Callable[[], None]:
+    def check() -> None:
+        assert lock.acquire(timeout=2)
+        assert not lock.acquire(blocking=False) or lock._recursion_count() == 2
+        while lock.locked():
+            lock.release()
+
+    return check
+
+
+def semaphore_is_whole(semaphore: Any, permits: int) -> Callable[[], None]:
+    def check() -> None:
+        for _ in range(permits):
+            assert semaphore.acquire(timeout=2)
+        assert not semaphore.acquire(blocking=False)
+        semaphore.release(permits)
+
+    return check
+
+
+def test_taking_a_slot(executor: Executor, stride: int) -> None:
+    lock = executor.Lock()
+
+    def take_slot() -> None:
+        with lock:
+            pass
+
+    hold(executor, stride, take_slot, lock_is_whole(lock))
+
+
+def test_rlock(executor: Executor, stride: int) -> None:
+    lock = executor.RLock()
+
+    def work() -> None:
+        with lock, lock:
+            pass
+
+    hold(executor, stride, work, lock_is_whole(lock))
+
+
+def test_release_of_a_lock_of_another_thread(executor: Executor, stride: int) -> None:
+    lock = executor.Lock()
+
+    def work() -> None:
+        lock.acquire()
+        lock._release_foreign(lock._slots.seat())  # type: ignore[attr-defined]  # as if it were another's
+
+    hold(executor, stride, work, lock_is_whole(lock))
+
+
+def test_bounded_semaphore(executor: Executor, stride: int) -> None:
+    semaphore = executor.BoundedSemaphore(3)
+
+    def work() -> None:
+        with semaphore, semaphore:
+            pass
+
+    hold(executor, stride, work, semaphore_is_whole(semaphore, 3))
+
+
+def test_release_of_many(executor: Executor, stride: int) -> None:
+    semaphore = executor.BoundedSemaphore(2)
+
+    def work() -> None:
+        semaphore.acquire()
+        semaphore.acquire()
+        semaphore.release(2)
+
+    hold(executor, stride, work, semaphore_is_whole(semaphore, 2))
+
+
+def test_a_wait_in_vain(executor: Executor, stride: int) -> None:
+    lock = executor.Lock()
+    lock.acquire()
+
+    def work() -> None:
+        assert not lock.acquire(timeout=0.0001)
+
+    def check() -> None:
+        lock.release()
+        assert lock.acquire(timeout=2)
+
+    hold(executor, stride, work, check)
+    lock.release()
+
+
+def test_condition(executor: Executor, stride: int) -> None:
+    lock = executor.RLock()
+    condition = executor.Condition(lock)
+
+    def work() -> None:
+        with condition:
+            condition.notify()
+            condition.wait(0.0001)
+
+    hold(executor, stride, work, lock_is_whole(lock))
+
+
+def test_barrier(executor: Executor, stride: int) -> None:
+    barrier = executor.Barrier(1)
+
+    def work() -> None:
+        barrier.wait()
+
+    def check() -> None:
+        if barrier.broken:
+            barrier.reset()
+        assert barrier.wait(2) == 0
+
+    hold(executor, stride, work, check)
