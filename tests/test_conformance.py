@@ -24,6 +24,7 @@ def okazja_executor(backend: str, **options: Any) -> MakeExecutor:
 KINDS: dict[str, tuple[MakeExecutor, Traits]] = {
     "serial": (okazja_executor("serial"), replace(LOCAL, concurrent=False)),
     "threads": (okazja_executor("threads"), LOCAL),
+    "asyncio": (okazja_executor("asyncio"), LOCAL),
     "processes": (okazja_executor("processes"), PROCESSES),
     "fork": (okazja_executor("processes", mp_context="fork"), PROCESSES),
     "spawn": (okazja_executor("processes", mp_context="spawn"), PROCESSES),

@@ -2,7 +2,7 @@
 
 The layers; each imports only from those to its right, and ``tests/test_layers.py`` holds this:
 
-cli → jobs, report → measure → watch, check → executor → stream, group, journal, progress → _engine → _backends → _worker → sync → _transport → _core → errors
+cli → jobs, report → measure → watch, check → executor, running → stream, group, journal, progress → _engine → _backends → _worker → sync → _transport → _core → errors
 
 Names are loaded when they are first used, so that ``import okazja`` costs next to nothing.
 """  # noqa: E501  (one line, read by the test)
@@ -12,19 +12,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from okazja._engine import Future
+    from okazja._engine import Future, Results
+    from okazja._worker.cancellation import CancellationToken, current_token
     from okazja._worker.cpus import cpu_count
     from okazja.errors import (
         BadInput,
         Deadlock,
         ExecutorBroken,
         ExecutorShutdown,
+        GroupCancelled,
+        GroupClosed,
+        Interrupted,
         JournalDamaged,
         JournalError,
         JournalFull,
         JournalInUse,
         JournalMismatch,
         JournalUntrusted,
+        LoopRunning,
         NotPicklable,
         NotRebuilt,
         OkazjaError,
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
         OwnerDiedWarning,
         RecordedFailure,
         RemoteTraceback,
+        TaskCancelled,
         TaskTypeError,
         TooManyFailures,
         UnknownBackend,
@@ -40,20 +46,27 @@ if TYPE_CHECKING:
         WorkerDied,
     )
     from okazja.executor import Executor, map  # noqa: A004  (the field's name for it)
+    from okazja.group import Group
     from okazja.journal import Journal
     from okazja.measure.compare import compare
     from okazja.measure.timer import timer
     from okazja.progress import Progress
+    from okazja.running import run
     from okazja.stream import Outcome
     from okazja.watch.tree import tree
 
 __all__ = [
     "BadInput",
+    "CancellationToken",
     "Deadlock",
     "Executor",
     "ExecutorBroken",
     "ExecutorShutdown",
     "Future",
+    "Group",
+    "GroupCancelled",
+    "GroupClosed",
+    "Interrupted",
     "Journal",
     "JournalDamaged",
     "JournalError",
@@ -61,6 +74,7 @@ __all__ = [
     "JournalInUse",
     "JournalMismatch",
     "JournalUntrusted",
+    "LoopRunning",
     "NotPicklable",
     "NotRebuilt",
     "OkazjaError",
@@ -70,6 +84,8 @@ __all__ = [
     "Progress",
     "RecordedFailure",
     "RemoteTraceback",
+    "Results",
+    "TaskCancelled",
     "TaskTypeError",
     "TooManyFailures",
     "UnknownBackend",
@@ -78,7 +94,9 @@ __all__ = [
     "WorkerDied",
     "compare",
     "cpu_count",
+    "current_token",
     "map",
+    "run",
     "timer",
     "tree",
 ]
@@ -86,14 +104,19 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOME = {
+    "CancellationToken": "okazja._worker.cancellation",
     "Executor": "okazja.executor",
     "Future": "okazja._engine",
+    "Group": "okazja.group",
     "Journal": "okazja.journal",
     "Outcome": "okazja.stream",
     "Progress": "okazja.progress",
+    "Results": "okazja._engine",
     "compare": "okazja.measure.compare",
     "cpu_count": "okazja._worker.cpus",
+    "current_token": "okazja._worker.cancellation",
     "map": "okazja.executor",
+    "run": "okazja.running",
     "timer": "okazja.measure.timer",
     "tree": "okazja.watch.tree",
 }

@@ -5,6 +5,7 @@ Each one can be pickled: it may have to travel from a worker to the caller.
 
 from __future__ import annotations
 
+import concurrent.futures
 import errno
 import pickle
 from concurrent.futures.process import BrokenProcessPool
@@ -15,12 +16,16 @@ __all__ = [
     "Deadlock",
     "ExecutorBroken",
     "ExecutorShutdown",
+    "GroupCancelled",
+    "GroupClosed",
+    "Interrupted",
     "JournalDamaged",
     "JournalError",
     "JournalFull",
     "JournalInUse",
     "JournalMismatch",
     "JournalUntrusted",
+    "LoopRunning",
     "NotPicklable",
     "NotRebuilt",
     "OkazjaError",
@@ -28,6 +33,7 @@ __all__ = [
     "OwnerDiedWarning",
     "RecordedFailure",
     "RemoteTraceback",
+    "TaskCancelled",
     "TaskTypeError",
     "TooManyFailures",
     "UnknownBackend",
@@ -92,7 +98,33 @@ class Deadlock(OkazjaError, RuntimeError):
     """A wait that could never have ended. Says who waits for whom."""
 
 
-# --- the task's: what it takes or returns can't travel ----------------------------------------------
+class GroupClosed(OkazjaError, RuntimeError):
+    """The group's block has not begun, or is over: it takes no tasks."""
+
+
+class LoopRunning(OkazjaError, RuntimeError):
+    """An event loop runs in this thread already: there a coroutine is awaited, nothing else runs it."""
+
+
+# --- nobody's: something was to end -----------------------------------------------------------------
+
+
+class Interrupted(BaseException):
+    """Raised inside a task that is to stop: its time is over, its group was cancelled, or Ctrl-C came.
+
+    No ``Exception``, as ``asyncio.CancelledError`` is none: a task that catches all of those ends nevertheless.
+    """
+
+
+class GroupCancelled(OkazjaError, concurrent.futures.CancelledError):
+    """The group takes no more tasks, because one has failed, its deadline has passed or it was cancelled."""
+
+
+# --- the task's: it ended by itself, or what it takes or returns can't travel -----------------------
+
+
+class TaskCancelled(OkazjaError, concurrent.futures.CancelledError):
+    """A coroutine was cancelled from inside, or with the task that awaited its future."""
 
 
 class NotPicklable(OkazjaError, pickle.PicklingError, TypeError, AttributeError):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from okazja._core.weight import weight
 from okazja._engine import Run, StreamOptions, StreamRun
 from okazja._engine.stream_chunk import StreamChunk
 from okazja.errors import BadInput, TaskTypeError, TooManyFailures
 
-__all__ = ["Outcome", "check_end", "outcomes", "stream_options", "values"]
+__all__ = ["Outcome", "check_end", "outcomes", "stream_options", "values", "weight_of_outcome"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -83,7 +84,7 @@ def _outcome(*fields: Any) -> Outcome[Any, Any]:
     return outcome  # type: ignore[no-any-return]
 
 
-def values(run: Run, deadline: float | None) -> Iterator[Any]:
+def values(run: Run, deadline: float | None) -> Generator[Any, None, None]:
     """The values in order; the first error ends them."""
     for chunk in run.chunks(deadline):
         values, errors = chunk.values or [None], chunk.errors
@@ -109,7 +110,9 @@ def values(run: Run, deadline: float | None) -> Iterator[Any]:
                 yield values.pop()  # no reference is kept to what the caller has
 
 
-def outcomes(run: StreamRun, *, raising: bool, max_failures: int | None) -> Iterator[Outcome[Any, Any]]:
+def outcomes(
+    run: StreamRun, *, raising: bool, max_failures: int | None
+) -> Generator[Outcome[Any, Any], None, None]:
     """An outcome for every item; with ``raising`` the first that failed ends them with its error."""
     failures = 0
     for chunk in run.chunks(None):
@@ -152,6 +155,11 @@ def outcomes(run: StreamRun, *, raising: bool, max_failures: int | None) -> Iter
                     error = errors = values = chunk = outcome = None  # type: ignore[assignment]
             yield outcome
             del outcome
+
+
+def weight_of_outcome(outcome: Outcome[Any, Any]) -> int:
+    """Bytes, roughly, that somebody keeps alive who has the outcome."""
+    return weight(outcome.item) + weight(outcome.value)
 
 
 def _too_many(failures: int, max_failures: int) -> TooManyFailures:

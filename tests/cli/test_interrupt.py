@@ -18,7 +18,7 @@ from okazja.cli.app import run
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no process groups to interrupt")
 
-BACKENDS = ["serial", "threads", "processes"]
+BACKENDS = ["serial", "threads", "asyncio", "processes"]
 NOTHING_KEPT = "Nothing of it was kept: with --journal FILE it could go on from here the next time."
 SOURCE = """
 import os, signal, time

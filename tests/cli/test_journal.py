@@ -106,7 +106,7 @@ def test_without_a_journal_a_few_failed_numbers_are_named(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("backend", ["serial", "threads", "processes"])
+@pytest.mark.parametrize("backend", ["serial", "threads", "asyncio", "processes"])
 def test_an_interrupted_run_goes_on_with_the_command_that_it_prints(
     target: Make, tmp_path: Path, backend: str, number: signal.Signals
 ) -> None:

@@ -66,7 +66,7 @@ def okazja(*arguments: str) -> int:
     return run(list(arguments), "1.2.3")
 
 
-@pytest.mark.parametrize("backend", ["serial", "threads", "processes"])
+@pytest.mark.parametrize("backend", ["serial", "threads", "asyncio", "processes"])
 def test_a_function_of_a_file_gives_lines_in_order(
     mine: str, backend: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -165,7 +165,6 @@ def test_wrong_usage_says_what_to_type(
     [
         ("two", "two(a, b) can't be called with one item"),
         ("gen", "gen is a generator function"),
-        ("co", "co is a coroutine function"),
     ],
 )
 def test_what_can_not_be_called_for_an_item_is_wrong_usage(
@@ -196,7 +195,7 @@ def test_compare_of_a_function_that_fails_shows_where(mine: str, capsys: pytest.
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no process groups to interrupt")
-@pytest.mark.parametrize("backend", ["serial", "threads", "processes"])
+@pytest.mark.parametrize("backend", ["serial", "threads", "asyncio", "processes"])
 def test_ctrl_c_stops_all_and_leaves_no_file(mine: str, folder: Path, backend: str) -> None:
     command = [
         sys.executable,

@@ -65,7 +65,7 @@ def test_an_error_that_stays(pools: Callable[[str], Executor], backend: str, nam
     assert type(error) is ERRORS[name][0]
 
 
-@pytest.mark.parametrize("backend", ["serial", "threads", "processes"])
+@pytest.mark.parametrize("backend", ["serial", "threads", "asyncio", "processes"])
 @pytest.mark.parametrize("name", BASES)
 def test_base_exceptions_are_reported_as_they_are(
     pools: Callable[[str], Executor], backend: str, name: str
@@ -75,7 +75,7 @@ def test_base_exceptions_are_reported_as_they_are(
     assert error.args == ("from the task",)
 
 
-@pytest.mark.parametrize("backend", ["serial", "threads", "processes"])
+@pytest.mark.parametrize("backend", ["serial", "threads", "asyncio", "processes"])
 def test_stop_iteration_does_not_shorten_a_map_nor_hang_an_await(
     pools: Callable[[str], Executor], backend: str
 ) -> None:
@@ -180,7 +180,7 @@ def test_causes_and_notes_are_in_the_remote_traceback(processes: Executor) -> No
         assert text in str(error.__cause__)
 
 
-@pytest.mark.parametrize("backend", ["serial", "threads", "processes"])
+@pytest.mark.parametrize("backend", ["serial", "threads", "asyncio", "processes"])
 def test_endless_recursion_and_want_of_memory(pools: Callable[[str], Executor], backend: str) -> None:
     assert isinstance(error_of_the_guilty(pools(backend), hostile.recurse), RecursionError)
     assert isinstance(error_of_the_guilty(pools(backend), hostile.want_memory), MemoryError)
@@ -195,7 +195,7 @@ def test_values_too_deep_to_be_pickled(processes: Executor) -> None:
     assert works(processes)
 
 
-@pytest.mark.parametrize("backend", ["serial", "threads", "processes"])
+@pytest.mark.parametrize("backend", ["serial", "threads", "asyncio", "processes"])
 @pytest.mark.parametrize("name", ["str raises", "str exits", "frozen"])
 def test_one_that_nobody_looked_at_is_reported_once(
     pools: Callable[[str], Executor], backend: str, name: str, caplog: pytest.LogCaptureFixture

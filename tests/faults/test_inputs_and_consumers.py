@@ -17,7 +17,7 @@ from tests.faults.scripts import eventually, run
 from okazja import Executor
 
 PATIENCE = 20.0  # seconds for what should take none
-BACKENDS = ["serial", "threads", "processes"]
+BACKENDS = ["serial", "threads", "asyncio", "processes"]
 
 Stream = Callable[[Executor, Iterator[int]], Iterator[int]]
 

@@ -165,7 +165,7 @@ FAILING: dict[str, tuple[Callable[[], object], str]] = {
 }
 
 
-@pytest.mark.parametrize("backend", ["serial", "threads", "processes"])
+@pytest.mark.parametrize("backend", ["serial", "threads", "asyncio", "processes"])
 @pytest.mark.parametrize("how", FAILING)
 def test_an_initializer_that_fails(backend: str, how: str) -> None:
     initializer, name = FAILING[how]

@@ -121,7 +121,7 @@ def test_interpreter_exit_finishes_pending_work(tmp_path: Path, backend: str) ->
     assert sorted(map(int, (tmp_path / "log").read_text().split())) == list(range(1000))
 
 
-@pytest.mark.parametrize("backend", ["serial", "threads", "processes"])
+@pytest.mark.parametrize("backend", ["serial", "threads", "asyncio", "processes"])
 def test_interpreter_exit_with_an_endless_map_does_not_hang(tmp_path: Path, backend: str) -> None:
     script = f"""
         import itertools

@@ -37,6 +37,14 @@ CELLS = [
     "assert os.getpid() not in set(executor.map(lambda _: os.getpid(), range(10)))",
     # A notebook's cells may await.
     "assert await executor.submit(square, 3) == 29",
+    # Coroutines run although the kernel's loop is running in this thread.
+    "import okazja, asyncio\nasync def nap(n):\n    await asyncio.sleep(0)\n    return n + OFFSET",
+    "assert okazja.run(nap(3)) == 5",
+    "assert await nap(3) == 5",
+    "try:\n    okazja.run(nap('no number'))\nexcept TypeError:\n    print('as expected')\nelse:\n    assert False",
+    "with executor.group() as group:\n    futures = [group.submit(square, n) for n in range(3)]",
+    "async with executor.group() as group:\n    futures.append(group.submit(square, 3))",
+    "assert [future.result() for future in futures] == [2, 3, 10, 29]",
     "executor.shutdown()",
 ]
 

@@ -21,7 +21,7 @@ def odd_only(n: int) -> int:
     return n
 
 
-@pytest.mark.parametrize("backend", ["serial", "threads", "processes"])
+@pytest.mark.parametrize("backend", ["serial", "threads", "asyncio", "processes"])
 def test_the_last_call_has_all_counts(backend: str) -> None:
     calls: list[Progress] = []
     with Executor(backend, max_workers=1) as executor:
@@ -40,7 +40,7 @@ def test_the_last_call_has_all_counts(backend: str) -> None:
     assert [call.ended for call in calls[:-1]] == [False] * (len(calls) - 1)
 
 
-@pytest.mark.parametrize("backend", ["serial", "threads", "processes"])
+@pytest.mark.parametrize("backend", ["serial", "threads", "asyncio", "processes"])
 def test_a_map_counts_items_not_chunks(backend: str) -> None:
     calls: list[Progress] = []
     with Executor(backend, max_workers=1) as executor:
@@ -193,7 +193,7 @@ def test_the_child_of_a_fork_makes_no_calls() -> None:
         pid = os.fork()
         if not pid:
             try:
-                outcomes.close()  # type: ignore[attr-defined]
+                outcomes.close()
             finally:
                 os._exit(7)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7

@@ -12,7 +12,7 @@ from okazja import Executor
 
 PATIENCE = 10.0  # seconds for an executor to end by itself after a test
 
-ALL = ("serial", "threads", "processes")
+ALL = ("serial", "threads", "asyncio", "processes")
 
 
 @pytest.fixture(params=ALL)

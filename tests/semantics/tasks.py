@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import AsyncIterator
 from contextvars import ContextVar
 from functools import wraps
 from pathlib import Path
@@ -191,6 +192,14 @@ def raise_keyboard_interrupt(number: int) -> int:
 
 async def coroutine(number: int = 0) -> int:
     return number
+
+
+async def async_generator() -> AsyncIterator[int]:
+    yield 1
+
+
+def sometimes_a_coroutine(number: int) -> Any:
+    return coroutine(number) if number % 1000 == 999 else number
 
 
 def calls_coroutine(number: int = 0) -> Any:

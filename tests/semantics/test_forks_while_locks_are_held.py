@@ -83,7 +83,7 @@ def test_of_those_who_wait_for_futures(tmp_path: Path, waiter: str, lock: str) -
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("name", ["serial", "threads", "processes"])
+@pytest.mark.parametrize("name", ["serial", "threads", "asyncio", "processes"])
 def test_of_executors_that_are_kept_warm(tmp_path: Path, name: str) -> None:
     done = run(tmp_path, HEAD + WARM.format(name=name))
     assert done.returncode == 0, done.stderr

@@ -63,7 +63,7 @@ def test_input_advances_only_in_the_calling_thread_and_within_the_window(backend
         for position, result in enumerate(itertools.islice(results, 100)):
             assert result == 2 * position
             assert drawn <= position + 1 + 8
-        results.close()  # type: ignore[attr-defined]
+        results.close()
     assert drawn_in == {threading.get_ident()}
 
 
@@ -72,7 +72,7 @@ def test_an_endless_input_is_drawn_no_further_than_the_default_window(backend: s
     with Executor(backend) as executor:
         results = executor.map(double, drawn)
         assert list(itertools.islice(results, 10)) == [2 * n for n in range(10)]
-        results.close()  # type: ignore[attr-defined]
+        results.close()
     assert next(drawn) <= 1 << 17
 
 
@@ -81,7 +81,7 @@ def test_a_started_iterator_that_is_closed_cancels_the_rest(open_executor: Open,
     executor = open_executor("processes", 2)
     results = executor.map(record, [str(path)] * 100_000, range(100_000))
     assert next(results) == 0
-    results.close()  # type: ignore[attr-defined]
+    results.close()
     executor.shutdown()
     assert len(path.read_text().split()) < 100_000
 
@@ -151,7 +151,7 @@ def test_a_stream_over_an_endless_input_can_be_left(backend: str) -> None:
     with Executor(backend) as executor:
         outcomes = executor.stream(double, itertools.count())
         first = list(itertools.islice(outcomes, 20))
-        outcomes.close()  # type: ignore[attr-defined]
+        outcomes.close()
     assert all(outcome.value == 2 * outcome.item for outcome in first)
 
 

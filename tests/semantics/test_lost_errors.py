@@ -129,7 +129,7 @@ def test_a_map_that_is_looked_at_reports_nothing(backend: str, caplog: pytest.Lo
     assert not reports(caplog)
 
 
-@pytest.mark.parametrize("name", ["serial", "threads", "processes"])
+@pytest.mark.parametrize("name", ["serial", "threads", "asyncio", "processes"])
 def test_a_script_prints_it_once_although_it_ends_without_shutdown(tmp_path: Path, name: str) -> None:
     script = f"""
         from okazja import Executor

@@ -29,7 +29,7 @@ SCRIPT = """
 
 
 @pytest.mark.parametrize("leave", ["pass", "del future"])
-@pytest.mark.parametrize("name", ["serial", "threads", "processes"])
+@pytest.mark.parametrize("name", ["serial", "threads", "asyncio", "processes"])
 def test_reported_once(tmp_path: Path, name: str, leave: str) -> None:
     done = run(tmp_path, SCRIPT.format(name=name, leave=leave))
     assert done.returncode == 0, done.stderr

@@ -58,7 +58,7 @@ def test_nothing_waits_for_what_waits(open_executor: Open, backend: str) -> None
     outcomes = [next(stream) for _ in range(2_000)]
     assert not bad & {outcome.index for outcome in outcomes}
     assert len({outcome.index for outcome in outcomes}) == 2_000
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
 
 
 def test_items_that_waited_are_right_and_come_once(open_executor: Open, backend: str) -> None:

@@ -241,7 +241,7 @@ def test_what_runs_is_ended_with_its_stream(
     else:
         assert next(stream).index == 1  # the second item, which fails
         if way == "close":
-            stream.close()  # type: ignore[attr-defined]
+            stream.close()
         elif way == "max_failures":
             with pytest.raises(TooManyFailures):
                 next(stream)

@@ -103,7 +103,7 @@ def test_a_generator_is_closed_in_the_thread_that_read_it(
     else:
         next(stream)
     if end == "close":
-        stream.close()  # type: ignore[attr-defined]
+        stream.close()
     del stream, source
     gc.collect()  # on serial the traceback of the item that failed leads to the input
     assert closed.wait(PATIENCE)

@@ -145,7 +145,7 @@ def test_after_a_break_it_is_closed_and_not_whole(open_executor: Open, backend: 
     book = Book()
     stream = outcomes(begin(open_executor(backend), book), raising=False, max_failures=None)
     next(stream)
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
     assert (book.closed, book.ends) == ([False], 1)
 
 

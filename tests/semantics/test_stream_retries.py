@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.semantics.tasks import Holder, Unpicklable, calls_coroutine, raise_keyboard_interrupt
+from tests.semantics.tasks import Holder, Unpicklable, raise_keyboard_interrupt
 
-from okazja import Executor, NotPicklable, TaskTypeError
+from okazja import Executor, NotPicklable
 
 Open = Callable[..., Executor]
 
@@ -74,12 +74,6 @@ def test_not_what_can_not_succeed(open_executor: Open) -> None:
     assert isinstance(outcomes[1].error, NotPicklable)
     assert outcomes[1].item is items[1]
     assert outcomes[1].worker == -1
-
-
-def test_not_coroutines(open_executor: Open, backend: str) -> None:
-    [outcome] = open_executor(backend).stream(calls_coroutine, [1], retries=5)
-    assert isinstance(outcome.error, TaskTypeError)
-    assert outcome.attempts == 1
 
 
 def test_not_keyboard_interrupt(open_executor: Open, backend: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import os
 import threading
@@ -13,18 +14,20 @@ import pytest
 from tests.faults.scripts import eventually, pids_of
 from tests.semantics.tasks import (
     add,
+    async_generator,
     calls_coroutine,
     coroutine,
     double,
     exit_now,
     generator,
     identity,
+    sometimes_a_coroutine,
     takes_two,
 )
 
 import okazja
 from okazja import Executor
-from okazja.errors import TaskTypeError
+from okazja.errors import LoopRunning
 
 
 class Service:
@@ -74,23 +77,37 @@ def test_no_iterable_at_all_is_an_empty_map_as_in_the_standard_library(backend: 
 
 @pytest.mark.parametrize(
     "task",
-    [coroutine, functools.partial(coroutine, 1), Service().method, Service()],
-    ids=["function", "partial", "method", "callable"],
+    [coroutine, functools.partial(coroutine, 1), Service().method, Service(), calls_coroutine],
+    ids=["function", "partial", "method", "callable", "returned"],
 )
-def test_a_coroutine_function_is_a_clear_type_error(backend: str, task: Any) -> None:
+def test_a_coroutine_is_run_to_its_end(backend: str, task: Any) -> None:
     with Executor(backend) as executor:
-        for call in (executor.submit, lambda fn: executor.map(fn, [1]), lambda fn: executor.stream(fn, [1])):
-            with pytest.raises(TypeError, match="coroutine function"):
-                call(task)
+        arguments = () if task.__class__ is functools.partial or isinstance(task, Service) else (1,)
+        arguments = () if getattr(task, "__self__", None) is not None else arguments
+        assert executor.submit(task, *arguments).result(30) == 1
 
 
-def test_a_coroutine_is_never_returned_unawaited(backend: str) -> None:
+def test_a_coroutine_that_only_some_calls_return(backend: str) -> None:
+    """Long chunks of quick items, among which a few give coroutines."""
     with Executor(backend) as executor:
-        error = executor.submit(calls_coroutine, 1).exception(30)
-        assert isinstance(error, TaskTypeError)
-        assert "unawaited coroutine of coroutine" in str(error)
-        outcomes = list(executor.stream(calls_coroutine, range(3)))
-        assert [type(outcome.error) for outcome in outcomes] == [TaskTypeError] * 3
+        items = [*range(5000)]
+        assert list(executor.map(sometimes_a_coroutine, items)) == items
+        assert [o.value for o in executor.stream(sometimes_a_coroutine, items, ordered=True)] == items
+
+
+def test_where_a_loop_runs_serial_says_what_to_use() -> None:
+    async def main() -> None:
+        with Executor("serial") as executor:
+            error = executor.submit(coroutine, 1).exception()
+            assert isinstance(error, LoopRunning)
+            assert "Executor('asyncio')" in str(error)
+
+    asyncio.run(main())
+
+
+def test_an_asynchronous_generator_function_says_what_to_do(backend: str) -> None:
+    with Executor(backend) as executor, pytest.raises(TypeError, match="asynchronous generator function"):
+        executor.submit(async_generator)
 
 
 def test_a_generator_function_says_to_return_a_list_or_use_stream(backend: str) -> None:
@@ -112,7 +129,12 @@ def test_what_is_not_callable(backend: str) -> None:
 def test_default_workers_are_the_standard_librarys_with_the_cpus_that_may_be_used() -> None:
     cpus = okazja.cpu_count()
     assert 1 <= cpus <= len(os.sched_getaffinity(0))
-    for backend, workers in (("serial", 1), ("threads", min(32, cpus + 4)), ("processes", cpus)):
+    for backend, workers in (
+        ("serial", 1),
+        ("threads", min(32, cpus + 4)),
+        ("asyncio", 100),
+        ("processes", cpus),
+    ):
         with Executor(backend) as executor:
             assert executor._max_workers == workers
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.sync import tasks
 
 from okazja import Deadlock, Executor, ExecutorShutdown, OwnerDied, OwnerDiedWarning, WorkerDied
-from tests.sync import tasks
 
 HANG = 2.0  # seconds that nobody may wait longer
 

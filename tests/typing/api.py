@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import assert_type
 
 import okazja
@@ -44,8 +44,10 @@ def submitting_what_does_not_fit(executor: okazja.Executor) -> None:
 
 
 def mapping(executor: okazja.Executor) -> None:
-    assert_type(executor.map(length, ["a", "word"]), Iterator[int])
-    assert_type(executor.map(repeat, ["a"], [3], timeout=1.0, chunksize=10, buffersize=100), Iterator[str])
+    assert_type(executor.map(length, ["a", "word"]), okazja.Results[int])
+    assert_type(
+        executor.map(repeat, ["a"], [3], timeout=1.0, chunksize=10, buffersize=100), okazja.Results[str]
+    )
     assert_type(okazja.map(length, ["a", "word"]), list[int])
     assert_type(okazja.map(repeat, ["a"], [3], backend="threads", max_workers=2), list[str])
     executor.map(length, ["a"], progress=True)
@@ -70,7 +72,7 @@ def progressing(progress: okazja.Progress) -> None:
 
 def streaming(executor: okazja.Executor) -> None:
     outcomes = executor.stream(length, ["a", "word"], ordered=True)
-    assert_type(outcomes, Iterator[okazja.Outcome[str, int]])
+    assert_type(outcomes, okazja.Results[okazja.Outcome[str, int]])
     outcome = next(outcomes)
     assert_type(outcome.index, int)
     assert_type(outcome.item, str)
@@ -83,7 +85,7 @@ def streaming(executor: okazja.Executor) -> None:
     outcome.value = 3  # type: ignore[misc]
     executor.stream(length, [1, 2])  # type: ignore[arg-type]
     robust = executor.stream(length, ["a"], ordered=False, item_timeout=2, retries=3, on_error="raise")
-    assert_type(robust, Iterator[okazja.Outcome[str, int]])
+    assert_type(robust, okazja.Results[okazja.Outcome[str, int]])
     executor.stream(length, ["a"], item_timeout=None, on_error="yield")
     executor.stream(length, ["a"], progress=progressing)
     executor.stream(length, ["a"], progress=length)  # type: ignore[arg-type]
@@ -120,6 +122,41 @@ def standing_in(future: okazja.Future[int]) -> None:
         assert_type(done.result(), int)
     okazja.Executor(backend=3)  # type: ignore[arg-type]
     okazja.Executor("threads", max_worker=2)  # type: ignore[call-arg]
+
+
+def grouping(executor: okazja.Executor) -> None:
+    with executor.group(deadline=1.5) as group:
+        assert_type(group, okazja.Group)
+        assert_type(group.submit(length, "word"), okazja.Future[int])
+        assert_type(group.submit(repeat, "word", 3, upper=True), okazja.Future[str])
+        assert_type(group.cancelled, bool)
+        group.submit(length, 3)  # type: ignore[call-overload]
+        group.submit(length)  # type: ignore[call-overload]
+    with okazja.Group("threads", deadline=3, name="fetcher") as group:
+        group.cancel()
+    okazja.Group("thread")  # type: ignore[arg-type]
+    okazja.Group("threads", max_workers=3)  # type: ignore[call-arg]
+    executor.group(deadline="soon")  # type: ignore[arg-type]
+    token = okazja.current_token()
+    assert_type(token, okazja.CancellationToken)
+    assert_type(token.is_set(), bool)
+    assert_type(token.wait(0.5), bool)
+
+
+async def grouping_in_async_code(executor: okazja.Executor) -> None:
+    async with executor.group() as group, okazja.Group("asyncio") as tasks:
+        assert_type(await group.submit(length, "word"), int)
+        assert_type(tasks.submit(length_later, "word"), okazja.Future[int])
+        tasks.submit(length_later, 3)  # type: ignore[call-overload]
+
+
+async def length_later(text: str) -> int:
+    return len(text)
+
+
+def running() -> None:
+    assert_type(okazja.run(length_later("word"), debug=True), int)
+    okazja.run(length_later)  # type: ignore[arg-type]
 
 
 def timing() -> None:

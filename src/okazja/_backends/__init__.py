@@ -28,6 +28,7 @@ class Entry:
 BACKENDS = (
     Entry("serial", "okazja._backends.serial", "SerialBackend"),
     Entry("threads", "okazja._backends.threads", "ThreadBackend"),
+    Entry("asyncio", "okazja._backends.asyncio_loop", "AsyncioBackend"),
     Entry("processes", "okazja._backends.processes", "ProcessBackend", linux_only=True),
 )
 

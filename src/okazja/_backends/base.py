@@ -27,6 +27,8 @@ class Capabilities:
     can_kill: bool  # a running call can be ended by force
     times_items: bool  # an item that takes too long can be ended, or at least given up
     runs_at_once: bool = False  # a call is over when `send` returns
+    cancels: bool = False  # what runs can be stopped at any time, without harm to anything else
+    threads_beside: int = 0  # threads, at most, that have slots of their own after those of the workers
     parameters: frozenset[str] = frozenset()  # parameters of Executor that it honours beyond the common ones
 
 
@@ -37,9 +39,12 @@ class Spec:
     name: str
     max_workers: int
     board: Board
+    first_slot: int = 0  # of the workers, on the board
     initializer: Callable[..., object] | None = None
     initargs: tuple[Any, ...] = ()
     thread_name_prefix: str = ""
+    once: bool = False  # each worker runs one call; where calls are placed, the scheduler sees to that
+    blocked_after: float | None = None  # seconds
     mp_context: Any = None
     memory_limit: int | None = None  # bytes
     inner_max_num_threads: int | Literal["auto"] | None = None
@@ -98,6 +103,9 @@ class Backend(Protocol):
 
     def stop(self, chosen: Callable[[Call], bool], stop: Stop) -> list[Call]:
         """Interrupt what runs of the chosen calls, where the backend places calls itself. Returns those not begun."""
+
+    def stop_call(self, call: Call, stop: Stop) -> None:
+        """Cancel one call if it runs, where the backend ``cancels``. In any thread."""
 
     def end_worker(self, port: Port) -> None:
         """Let this worker exit once it has run what it was sent."""

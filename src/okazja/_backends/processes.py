@@ -244,6 +244,9 @@ class ProcessBackend:
         self._watch_replies(port, select.EPOLLIN)
         self.wake()
 
+    def stop_call(self, call: Call, stop: Stop) -> None:
+        """What runs is not cancelled one by one."""
+
     def end_worker(self, port: Port) -> None:
         """End of file on its calls ends the worker."""
         assert isinstance(port, WorkerProcess)

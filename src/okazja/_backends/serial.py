@@ -10,14 +10,14 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import monotonic, monotonic_ns, perf_counter
-from types import TracebackType
+from types import CoroutineType, TracebackType
 from typing import TYPE_CHECKING
 
 from okazja._backends.base import Capabilities, Deliver, Spec
 from okazja._core.messages import Call, Port, Reply, Stop
 from okazja._transport.board import CALL, DONE, FIRST, PID, STARTED, TID
 from okazja._transport.codec import RAISED, VALUE
-from okazja._worker.task import checked
+from okazja._worker.coroutines import close_loop, finish, finished
 from okazja.errors import ExecutorBroken, RemoteTraceback, describe, set_cause
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class SerialBackend:
         self._words[TID] = threading.get_native_id()
         if self._spec.initializer is not None:
             try:
-                self._spec.initializer(*self._spec.initargs)
+                finished(self._spec.initializer(*self._spec.initargs))
             except BaseException as error:
                 self._broken = initializer_failed(error)
                 if _is_ctrl_c(error):
@@ -129,12 +129,16 @@ class SerialBackend:
         """Nothing waits, and what runs can't be ended."""
         return []
 
+    def stop_call(self, call: Call, stop: Stop) -> None:
+        """What runs is not cancelled one by one."""
+
     def end_worker(self, port: Port) -> None:
         """There is none."""
 
     def close(self, signal: int | None) -> None:
-        """Nothing runs."""
+        """Nothing runs. The loop of this thread, if coroutines have run here, ends."""
         self._spec.board.close()
+        close_loop()
         self._spec = replace(self._spec, initializer=None, initargs=())
 
     def join(self, timeout: float | None = None) -> bool:
@@ -154,7 +158,9 @@ def execute(call: Call) -> Reply:
     args, kwargs = call.payload
     start = perf_counter()
     try:
-        value = checked(call.context.run(call.fn.target, *args, **kwargs))
+        value = call.context.run(call.fn.target, *args, **kwargs)
+        if type(value) is CoroutineType:
+            value = call.context.run(finish, value)
         return call, VALUE, value, perf_counter() - start, 1
     except BaseException as error:
         trace = error.__traceback__

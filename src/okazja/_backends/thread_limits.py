@@ -22,6 +22,7 @@ from okazja._backends import serial
 from okazja._core.messages import Call, Reply, Stop
 from okazja._core.timeouts import Step, Timeouts, overdue_error, stop_call
 from okazja._transport.codec import RAISED
+from okazja._worker.coroutines import runs_coroutine, standing_in, wake
 from okazja._worker.interrupt import Interrupted
 from okazja.errors import RemoteTraceback
 
@@ -214,6 +215,7 @@ def _interrupt(attempt: Attempt) -> None:
         attempt.where = ""
         attempt.where = _where(attempt.ident)
         _raise_in(attempt.ident, Interrupted)
+        wake(attempt.ident)
     finally:
         attempt.sent.release()
     waiting = sys.modules.get("okazja.sync.local.waiting")
@@ -228,9 +230,14 @@ def _raise_in(ident: int, kind: type[BaseException] | None) -> None:
 
 
 def _where(ident: int) -> str:
-    """Where a thread stands in its task."""
+    """Where a thread stands in its task; if that is a coroutine, where it waits."""
+    if waits := standing_in(ident):
+        return "".join(["Traceback (most recent call last):\n", *waits, "Interrupted"])
     frame = sys._current_frames().get(ident)
-    inner = takewhile(lambda pair: pair[0].f_code is not serial.execute.__code__, traceback.walk_stack(frame))
+    inner = takewhile(
+        lambda pair: pair[0].f_code is not serial.execute.__code__ and not runs_coroutine(pair[0]),
+        traceback.walk_stack(frame),
+    )
     lines = traceback.StackSummary.extract(inner).format()
     return "".join(["Traceback (most recent call last):\n", *reversed(lines), "Interrupted"])
 

@@ -17,6 +17,7 @@ from okazja._backends.serial import execute, initializer_failed
 from okazja._backends.thread_limits import Attempt, ThreadLimits, may_be_daemon, take
 from okazja._core.messages import Call, Port, Reply, Stop
 from okazja._transport.board import CALL, DONE, FIRST, PID, STARTED, TID
+from okazja._worker.coroutines import close_loop, finished
 from okazja.errors import ExecutorBroken, ExecutorShutdown
 
 if TYPE_CHECKING:
@@ -45,7 +46,10 @@ class _Thread(threading.Thread):
             self._work(self)
         finally:
             del self._work
-            self.over.set()
+            try:
+                close_loop()
+            finally:
+                self.over.set()
 
 
 class ThreadBackend:
@@ -76,7 +80,9 @@ class ThreadBackend:
         # has no lock is taken from in one step: a finalizer may submit or close in the middle of anything here.
         self._lock = threading.RLock()
         self._idle: deque[None] = deque()  # one for each thread that waits for a call
-        self._slots = deque(range(spec.max_workers))  # of threads that can still be started
+        self._slots = deque(
+            range(spec.first_slot, spec.first_slot + spec.max_workers)
+        )  # of threads that can still be started
         self._closed = False
         self._over = False  # everything was let go of
         self._broken: ExecutorBroken | None = None
@@ -94,8 +100,8 @@ class ThreadBackend:
             try:
                 with self._lock:
                     # The thread counts before anybody can close: it is waited for, and has its initializer.
-                    if not self._closed and self._broken is None and self._slots and not take(self._idle):
-                        thread = self._new_thread()
+                    if not self._closed and self._broken is None and self._slots:
+                        thread = None if self._finds_idle() else self._new_thread()
                     if self._closed:
                         raise ExecutorShutdown("cannot schedule new futures after shutdown of the executor")
                     self._queue.put(call)
@@ -108,6 +114,10 @@ class ThreadBackend:
         if self._broken is not None:
             self._fail_all(self._broken)
         return ()
+
+    def _finds_idle(self) -> bool:
+        """Whether a thread that waits for a call takes the next one."""
+        return not self._spec.once and take(self._idle)
 
     def _new_thread(self) -> _Thread | None:
         """With the lock held: a thread that counts, to be started without it; None if there are enough."""
@@ -184,18 +194,30 @@ class ThreadBackend:
                 words[FIRST] = call.base + 1
                 words[STARTED] = monotonic_ns()
                 words[CALL] = call.id
-                if call.sink._begin():
-                    call.slot = slot
-                    reply = self._limits.run(call) if call.stoppable else execute(call)
-                    if reply is None:
-                        return  # left behind: the board, too, is another's now
-                    self._deliver([(None, [reply])], ())
-                    del reply
-                else:
-                    call.sink._refused(call)
+                if not self._execute(call, slot):
+                    return  # left behind: the board, too, is another's now
                 words[DONE] += 1
                 del call  # nothing of it must stay alive while this thread waits
+                if self._spec.once:
+                    self._leave()
+                    break
         words[CALL] = words[PID] = 0
+
+    def _execute(self, call: Call, slot: int) -> bool:
+        """Run a call, unless it was cancelled. False: this thread was left behind in it."""
+        if not call.sink._begin():
+            self._refuse(call)
+            return True
+        call.slot = slot
+        reply = self._limits.run(call) if call.stoppable else execute(call)
+        if reply is None:
+            return False
+        self._deliver([(None, [reply])], ())
+        return True
+
+    def _refuse(self, call: Call) -> None:
+        """The call was cancelled before it began."""
+        call.sink._refused(call)
 
     def _leave(self) -> None:
         """This thread takes no more calls; the last one to say so after the end lets go of everything."""
@@ -214,7 +236,7 @@ class ThreadBackend:
         initializer = self._spec.initializer
         if initializer is not None:
             try:
-                initializer(*self._spec.initargs)
+                finished(initializer(*self._spec.initargs))
             except BaseException as error:
                 self._broken = initializer_failed(error)
                 self._fail_all(self._broken)
@@ -280,6 +302,9 @@ class ThreadBackend:
                 self._queue.put(None)
         self._limits.stop(chosen, stop)
         return [call for call in waiting if chosen(call)]
+
+    def stop_call(self, call: Call, stop: Stop) -> None:
+        """What runs is not cancelled one by one."""
 
     def end_worker(self, port: Port) -> None:
         """Calls are not placed."""

@@ -32,6 +32,7 @@ class Alarm:
         self._waiting: list[Entry] = []  # a heap
         self._numbers = count()
         self._thread: threading.Thread | None = None
+        self._linger = LINGER
 
     def at(self, when: float, action: Callable[[], None]) -> Entry:
         """Have something done at a time of the monotonic clock. Returns what `cancel` takes."""
@@ -60,6 +61,16 @@ class Alarm:
             if self._waiting and self._waiting[0] is entry:
                 self._changed.notify()
 
+    def end(self) -> None:
+        """Forget what waits, and return when the thread has ended; not for what an alarm does."""
+        with self._lock:
+            self._waiting.clear()
+            self._linger = 0.0
+            thread = self._thread
+            self._changed.notify()
+        if thread is not None:
+            thread.join()
+
     def _work(self) -> None:
         while (action := self._next()) is not None:
             try:
@@ -75,7 +86,7 @@ class Alarm:
                 while self._waiting and self._waiting[0][2] is None:
                     heapq.heappop(self._waiting)
                 if not self._waiting:
-                    if not self._changed.wait(LINGER) and not self._waiting:
+                    if not self._changed.wait(self._linger) and not self._waiting:
                         self._thread = None
                         return None
                     continue

@@ -14,6 +14,7 @@ import os
 import signal
 import threading
 import weakref
+from time import monotonic
 from typing import Any, Protocol
 
 from okazja._backends.base import Backend, Spec
@@ -68,7 +69,8 @@ class Engine(Traffic):
         self.number = next(_numbers)
         self.name = f"{backend_name}-{self.number}"
         self.backend_name = backend_name
-        board = Board.create(max_workers, number=self.number, backend=backend_name, name=self.name)
+        slots = max_workers + backend.capabilities.threads_beside
+        board = Board.create(slots, number=self.number, backend=backend_name, name=self.name)
         super().__init__(backend, board, max_workers, max_items, spec_options.get("memory_limit"))
         self.functions = FunctionTable()
         self.runs: list[Pass] = []  # those that have input left to draw
@@ -156,10 +158,10 @@ class Engine(Traffic):
     def interrupt(self) -> None:
         """After Ctrl-C: cancel what has not begun, interrupt what runs, and kill what goes on all the same.
 
-        Calls on threads can't be stopped; they are not waited for here.
+        Calls on threads can't be stopped, and coroutines are cancelled; neither are waited for here.
         """
         self.interrupted = True
-        self.shutdown(wait=False, cancel_futures=True)
+        self.interrupt_softly("Ctrl-C came")
         if not self.backend.capabilities.can_kill or os.getpid() != self.owner:
             return
         with self.lock:
@@ -173,6 +175,12 @@ class Engine(Traffic):
         if not self.backend.join(GRACE):
             self.kill(signal.SIGKILL, "Ctrl-C")
             self.backend.join()
+
+    def interrupt_softly(self, why: str = "the task that used the executor was cancelled") -> None:
+        """Cancel what has not begun, and what runs where that harms nothing else. Doesn't wait."""
+        self.shutdown(wait=False, cancel_futures=True)
+        if self.cancels and os.getpid() == self.owner:
+            self.backend.stop(_any, Stop(monotonic(), why, abandon=False))
 
     def release(self, run: object) -> None:
         """A map was closed early: get back what workers hold of it, so that it never begins."""
@@ -208,6 +216,12 @@ class Engine(Traffic):
         self.backend.wake()
         self._close_if_done()
         return dropped
+
+    def stop_call(self, call: Call) -> None:
+        """The task that awaited a call was cancelled while that runs."""
+        self.backend.stop_call(
+            call, Stop(monotonic(), "the task that awaited it was cancelled", abandon=False)
+        )
 
     def forget(self) -> None:
         """The Executor is gone: end once its work is done. May run in any thread, during a collection."""
@@ -279,3 +293,8 @@ class Engine(Traffic):
             if isinstance(call.sink, Future):
                 call.sink._after_fork(self.broken)
         self.backend.after_fork()
+
+
+def _any(_: Call) -> bool:
+    """All calls are meant."""
+    return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import concurrent.futures
+import contextvars
 import logging
 import threading
 import weakref
@@ -13,6 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from okazja._core.messages import Call, Reply
+from okazja._engine.library import library
 from okazja._transport.codec import ERROR, RAISED, VALUE, decode_error, decode_value
 from okazja.errors import describe
 
@@ -45,6 +47,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     # Gives the waiting thread something better to do than to sleep, where the call may be over in no time.
     _assist: Callable[[Future[T]], None] | None = None
     _call: Call | None = None
+    _end: Callable[[Call], None] | None = None  # has its call end while it runs, where that is possible
+    _unwanted = False  # nobody waits for it any more, so nobody misses its error
 
     def __init__(self) -> None:
         self._state = PENDING
@@ -124,19 +128,19 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         if not alone:
             super().set_result(result)
         else:
-            self._assist = self._call = None
+            self._assist = self._call = self._end = None
             if self._sleepers:
                 self._wake()
 
     def set_exception(self, exception: BaseException | None) -> None:
         """Set the exception; for executors and tests."""
         if exception is not None:
-            self._lost = _Lost(exception, self.name)
+            self._lost = None if self._unwanted else _Lost(exception, self.name)
         super().set_exception(exception)
 
     def _invoke_callbacks(self) -> None:
         """What the base class does last when the state has changed for good."""
-        self._assist = self._call = None  # with it the arguments
+        self._assist = self._call = self._end = None  # with it the arguments
         self._wake()
         while self._done_callbacks:
             callback = self._done_callbacks.pop(0)  # before the call: none is called twice
@@ -148,29 +152,34 @@ class Future(concurrent.futures.Future[T], Generic[T]):
                 )  # as the base class says it
 
     def __await__(self) -> Generator[Any, None, T]:
-        import asyncio
+        """Wait in a coroutine, under asyncio or trio. If that is cancelled, so is the call, unless it runs.
 
-        # Not asyncio.wrap_future: before CPython 3.12 that never completes if the call raised StopIteration.
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
-
-        def complete() -> None:
-            if not done.done():
-                done.set_result(None)
-
-        def tell(_: object) -> None:
-            with suppress(RuntimeError):  # the loop was closed: nobody waits any more
-                loop.call_soon_threadsafe(complete)
-
-        self.add_done_callback(tell)
-        try:
-            yield from done
-        except asyncio.CancelledError:
-            self.cancel()
-            raise
+        A coroutine that runs with the backend ``asyncio`` is cancelled as well.
+        """
+        here = library()
+        if here is None:
+            raise RuntimeError(
+                f"no event loop runs here: take result() of {self!r}, or await it in a coroutine"
+            )
+        if not self.done():
+            bell = here.bell()
+            self.add_done_callback(lambda _: bell.ring())
+            try:
+                yield from bell.__await__()
+            except BaseException:
+                if not self.cancel():
+                    self._cancel_running()
+                raise
         if self.cancelled():
-            raise asyncio.CancelledError
+            raise here.cancelled if here.raises_cancelled else concurrent.futures.CancelledError
         return self.result()  # a StopIteration leaves this generator as RuntimeError (PEP 479)
+
+    def _cancel_running(self) -> None:
+        """Whoever awaited this was cancelled while it runs: end it where that harms nothing else."""
+        call, end = self._call, self._end
+        if call is not None and end is not None:
+            end(call)
+            self._unwanted = True
 
     def _get_snapshot(self) -> Any:
         """How asyncio.wrap_future looks at a future, from CPython 3.15 on."""
@@ -189,7 +198,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
 
     def _after_fork(self, error: BaseException) -> None:
         """In a child of a fork, where nobody will complete it. No callback runs, no lock is waited for."""
-        self._made = self._assist = self._call = None
+        self._made = self._assist = self._call = self._end = None
         self._sleepers = ()
         self._done_callbacks.clear()
         for waiter in self._waiters:  # of wait() and as_completed(); some thread may have held their locks
@@ -198,6 +207,10 @@ class Future(concurrent.futures.Future[T], Generic[T]):
                 waiter.lock = threading.Lock()
         if not self.done():
             super().set_exception(error)
+
+    def _context(self) -> contextvars.Context:
+        """What context variables its call sees where memory is shared: those of the caller, now."""
+        return contextvars.copy_context()
 
     # --- as the sink of its call
 

@@ -11,7 +11,7 @@ import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from itertools import count, islice, repeat
 from types import GeneratorType
@@ -43,7 +43,7 @@ _ITERATORS: frozenset[type] = frozenset(
 )
 
 
-def can_block(iterable: Iterable[Any]) -> bool:
+def can_block(iterable: object) -> bool:
     """Whether drawing an item may take long, as far as one can tell: True where in doubt."""
     kind = type(iterable)
     if kind in _ITERATORS or getattr(kind, "__iter__", None) in _AT_ONCE:

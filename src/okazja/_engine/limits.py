@@ -25,7 +25,7 @@ class Limits:
     def __init__(self, backend: Backend, board: Board, scheduler: Scheduler) -> None:
         self._backend = backend
         self._scheduler = scheduler
-        self._words = [board.words(slot) for slot in range(board.slots)]
+        self._words = [board.words(slot) for slot in range(len(scheduler.workers))]
         self._timeouts = Timeouts()
         self._next: float | None = None  # when to look; None: no call with a limit is held
 
@@ -90,7 +90,7 @@ class Limits:
         """Interrupt, or kill; with no lock held."""
         for port, step, call, item in due:
             if step is Step.INTERRUPT:
-                self._backend.interrupt(port, call.id, item)
+                self._backend.interrupt(port, call.id, item if call.base >= 0 else None)
             elif self._running(port)[:2] == (call.id, item):
                 worker: Any = port
                 worker.kill()

@@ -25,6 +25,7 @@ from okazja._engine.chunk import Chunk
 from okazja._engine.engine import Engine
 from okazja._engine.future import report_lost
 from okazja._engine.input import NoInput, in_reader, news_for
+from okazja._engine.library import Library
 from okazja._engine.reports import Reports
 from okazja._engine.source import Batch, Recorder, Source
 from okazja._transport import codec, pickling
@@ -84,6 +85,8 @@ class Run:
         self._input_ended = False
         self._drawn_all = False  # the input came to its end
         self._input_error: BaseException | None = None
+        self.needs_loop: Library | None = None  # the one that an asynchronous input is drawn on
+        self.runs_at_once = engine.runs_at_once
         self.closed = False
         self._chores: deque[Callable[[], None]] = deque()  # to be done in the thread that takes results
         self._high = PER_WORKER * engine.max_workers

@@ -33,6 +33,7 @@ from okazja._engine.future import Future
 from okazja._engine.limits import Due, Limits
 from okazja._engine.shortcut import Shortcut
 from okazja._transport.board import Board
+from okazja._transport.codec import ERROR
 from okazja._worker.cpus import cpu_count
 from okazja.errors import ExecutorBroken, ExecutorShutdown
 
@@ -72,16 +73,19 @@ class Traffic:
         self.max_workers = max_workers
         self.board = board
         self.shares_memory = backend.capabilities.shares_memory
+        self.cancels = backend.capabilities.cancels
         self.runs_at_once = backend.capabilities.runs_at_once
         self.broken: BaseException | None = None
         self.closed = False  # the backend was told
         self.interrupted = False  # by Ctrl-C
+        self.groups = 0  # open ones, whose tasks must not begin after a failure
         self.lock = threading.RLock()
-        self.scheduler = Scheduler(max_workers, max_items, cpu_count())
-        self.limits = Limits(backend, board, self.scheduler)
-        self.ports: list[Port | None] = [None] * max_workers
-        self.shortcut = Shortcut(self)
         self._places = not backend.capabilities.places_calls
+        placed = max_workers if self._places else 0  # workers that the scheduler gives calls to
+        self.scheduler = Scheduler(placed, max_items, cpu_count())
+        self.limits = Limits(backend, board, self.scheduler)
+        self.ports: list[Port | None] = [None] * placed
+        self.shortcut = Shortcut(self)
         self._memory_limit = memory_limit  # bytes a worker may have
         self._killed = ""  # by which method the workers were ended, if so
         self._closing = False  # told to close when nothing is pending
@@ -219,6 +223,8 @@ class Traffic:
             if self.shortcut.is_broken:
                 news.again = self.shortcut.repair(self)
             self._take_note(replies, events, news)
+            if self.groups:
+                _halt_groups(news)
             self.scheduler.given = []
             now = monotonic()
             relief = self.scheduler.relieve(now)
@@ -255,6 +261,8 @@ class Traffic:
                     if not self.backend.inside():
                         raise  # the caller's own thread
                     log.exception("the result of %s could not be delivered", reply[0].fn.name)
+                if self.interrupted and self.cancels:
+                    self._hush(reply[0])
 
     def _carry_out(self, news: _News) -> float | None:
         """What follows from a delivery. Returns when to deliver again, in seconds."""
@@ -374,6 +382,15 @@ class Traffic:
                     self.scheduler.take_back(slot, [held[n] for n in numbers if n in held])
                     some = some or bool(numbers)
         return some
+
+
+def _halt_groups(news: _News) -> None:
+    """Before the workers get more to do: where a group's task has failed, none of the group begins any more."""
+    failed = [call for call, reply in news.settled if reply[1] == ERROR] + [call for call, _ in news.failed]
+    for call in failed:
+        halt = getattr(call.sink, "_halt_group", None)
+        if halt is not None:
+            halt()
 
 
 def _sooner(one: float | None, other: float | None) -> float | None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Callable, Iterable
+from types import CoroutineType
 from typing import Any
 
 from okazja._transport import pickling
+from okazja._worker.coroutines import finish
 
 __all__ = ["context_values", "with_context"]
 
@@ -32,4 +34,6 @@ class _Inside:
         self._fn = fn
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._context.copy().run(self._fn, *args, **kwargs)
+        context = self._context.copy()
+        value = context.run(self._fn, *args, **kwargs)
+        return context.run(finish, value) if type(value) is CoroutineType else value

@@ -49,7 +49,8 @@ def default_workers(backend: str) -> int:
     """How many workers an executor gets when nobody says.
 
     The rule of the standard library: 1 for ``serial``, ``min(32, cpus + 4)`` for ``threads``, as many as CPUs
-    for ``processes`` and all others. In a worker, CPUs are its share, so that nested executors do not crowd
+    for ``processes`` and all others; 100 for ``asyncio``, of which it says nothing.
+    In a worker, CPUs are its share, so that nested executors do not crowd
     the machine.
     Whether there is a backend of that name is the caller's to check.
     """
@@ -59,6 +60,8 @@ def default_workers(backend: str) -> int:
             return 1
         case "threads":
             return min(32, cpus + 4)
+        case "asyncio":
+            return 100  # as many as the connections that HTTP clients keep open by default
         case _:
             return cpus
 

@@ -15,6 +15,7 @@ from typing import Any
 from okazja._transport import pickling
 from okazja._transport.arena import Arena, Reader
 from okazja._transport.board import Board
+from okazja._worker.coroutines import close_loop, finished
 from okazja._worker.lifeline import die_with_parent
 from okazja._worker.limits import MemoryLimit
 from okazja._worker.logs import LogLevels, WorkerMouth, log_to_parent
@@ -100,6 +101,7 @@ def run_worker(wiring: Wiring, spec: WorkerSpec | bytes, levels: LogLevels) -> N
     if _prepare(worker, spec):
         worker.ready()
         worker.serve()
+        close_loop()
     flush()
 
 
@@ -134,7 +136,7 @@ def _initialize(initializer: Callable[..., object], initargs: tuple[Any, ...]) -
         inner = getattr(inner, "__func__", type(inner).__call__)
     namespace = getattr(inner, "__globals__", {})
     before = dict(namespace)
-    initializer(*initargs)
+    finished(initializer(*initargs))
     missing = object()
     changed = {name: value for name, value in namespace.items() if before.get(name, missing) is not value}
     if changed:

@@ -1,9 +1,7 @@
-"""What an interrupted task sees."""
+"""What an interrupted task sees; by this name it is known to the worker and the backends."""
 
 from __future__ import annotations
 
+from okazja.errors import Interrupted
+
 __all__ = ["Interrupted"]
-
-
-class Interrupted(BaseException):
-    """Raised inside a task that is to stop: its time is over, or the parent was interrupted by Ctrl-C."""

@@ -44,11 +44,13 @@ from okazja._transport.board import (
     Board,
 )
 from okazja._transport.channel import DEFINE, TIDY
+from okazja._worker.cancellation import CancellationToken, enter_worker
 from okazja._worker.context import with_context
+from okazja._worker.coroutines import finish, finished, runs_coroutine, standing_in
 from okazja._worker.interrupt import Interrupted
 from okazja._worker.limits import MemoryLimit, Watched
 from okazja._worker.logs import WorkerMouth
-from okazja._worker.task import checked, name_of, refuse_coroutines
+from okazja._worker.task import finish_coroutines, name_of
 
 __all__ = ["BACK", "FAILED", "HAND_BACK", "INTERRUPT", "READY", "SIGNAL", "WORN_OUT", "Interrupted", "Worker"]
 
@@ -81,6 +83,9 @@ class Worker:
         self._item = -1  # the running item of a stream's chunk; -1: none, so nothing to interrupt
         self._times: list[int] = []  # ns that each item of a stream's chunk took so far
         self._interrupted: dict[int, str] = {}  # where it stood, by item of a stream's chunk
+        self._token = CancellationToken()  # of what runs, if it asked for one
+        self._token_of = (0, -1)
+        self._struck = 0  # the last call that was interrupted as a whole
         self._in_task = False  # the main thread is in a task, so a signal handler may reply
         self._asked = False  # to hand back, at the next chance
         self._handing_back = False
@@ -99,6 +104,7 @@ class Worker:
         words[TID] = threading.get_native_id()
         os.register_at_fork(after_in_child=self._after_fork)
         waiting.before_wait = self._before_wait
+        enter_worker(self.token)
         while True:
             words[CALL] = 0
             entries = self._end.receive()
@@ -175,7 +181,7 @@ class Worker:
             fn = self._load(function, context)
             args, kwargs = pickling.loads(payload) if kind else (payload, {})
             value = fn(*args, **kwargs)
-            form, body = codec.encode_value(checked(value), self._results)
+            form, body = codec.encode_value(finished(value), self._results)
             self._in_task = False
         except BaseException as error:
             self._in_task = False
@@ -210,9 +216,10 @@ class Worker:
             self._words[SPAN] = 0
             unsent: dict[int, BaseException] = {}
             kinds = set(map(type, values))
-            if CoroutineType in kinds:
-                refuse_coroutines(values, unsent)
             mark = functools.partial(_mark_timed if timed else _mark_item, self._words, lo)
+            if CoroutineType in kinds:
+                finish_coroutines(values, unsent, mark)
+                kinds = set(map(type, values))
             form, body, unpicklable = self._encoded(values, kinds, mark)
             self._in_task = False
             for position, problem in (unpicklable | unsent).items():
@@ -250,7 +257,8 @@ class Worker:
             if star or pickled:
                 for words[ITEM], item in enumerate(rest, position):
                     value = pickling.loads(item) if pickled else item
-                    append(fn(*value) if star else fn(value))
+                    value = fn(*value) if star else fn(value)
+                    append(finish(value) if type(value) is CoroutineType else value)
                 return False
             while True:
                 start = perf_counter()
@@ -259,7 +267,8 @@ class Worker:
                     values.extend(map(fn, islice(rest, BLOCK)))
                 else:
                     for words[ITEM], item in enumerate(islice(rest, BLOCK), position):
-                        append(fn(item))
+                        value = fn(item)
+                        append(finish(value) if type(value) is CoroutineType else value)
                 if len(values) + lo < position + BLOCK:
                     return False
                 position += BLOCK
@@ -287,7 +296,8 @@ class Worker:
                 words[ITEM] = self._item = position
                 if pickled:
                     item = pickling.loads(item)
-                append(fn(*item) if star else fn(item))
+                value = fn(*item) if star else fn(item)
+                append(finish(value) if type(value) is CoroutineType else value)
                 self._item = -1
                 times.append(monotonic_ns() - start)
         except BaseException as error:
@@ -384,17 +394,28 @@ class Worker:
         for it looks at the target once it is done.
         """
         if not target:
-            if command & INTERRUPT:
+            # The command may have been taken by the handling of another signal: once, the target alone says enough.
+            if command & INTERRUPT or self._struck != self._number:
+                self._struck = self._number
+                self.token().set()
                 raise Interrupted
         elif self._handing_back:
             return
         elif self._item == target - 1 and self._item not in self._interrupted:
             self._interrupted[self._item] = ""
+            self.token().set()
             try:
                 self._interrupted[self._item] = _where(frame)
                 self._hand_back()
             finally:
                 raise Interrupted
+
+    def token(self) -> CancellationToken:
+        """The cancellation token of what runs: set by the time that it is interrupted."""
+        running = (self._number, self._item)
+        if self._token_of != running:
+            self._token, self._token_of = CancellationToken(), running
+        return self._token
 
     def _enter_task(self) -> None:
         """From here on a signal handler may reply. What was asked for a moment before is done now."""
@@ -457,7 +478,12 @@ def _mark_timed(words: memoryview, lo: int, position: int) -> None:
 
 
 def _where(frame: FrameType | None) -> str:
-    """Where a task stands, without the frames of the worker below it."""
-    inner = takewhile(lambda pair: pair[0].f_code.co_filename != __file__, traceback.walk_stack(frame))
+    """Where a task stands, without the frames of the worker below it; a coroutine, where it waits."""
+    if waits := standing_in(threading.get_ident()):
+        return "".join(["Traceback (most recent call last):\n", *waits, "Interrupted"])
+    inner = takewhile(
+        lambda pair: pair[0].f_code.co_filename != __file__ and not runs_coroutine(pair[0]),
+        traceback.walk_stack(frame),
+    )
     lines = traceback.StackSummary.extract(inner).format()
     return "".join(["Traceback (most recent call last):\n", *reversed(lines), "Interrupted"])

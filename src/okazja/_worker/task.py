@@ -1,34 +1,36 @@
-"""What may be a task, and what a task's call must not return. Used by every backend."""
+"""What may be a task. Used by every backend."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 from collections.abc import Callable
-from types import CoroutineType
+from types import CodeType, CoroutineType
 from typing import Any
 
+from okazja._worker.coroutines import finish
+from okazja._worker.interrupt import Interrupted
 from okazja.errors import TaskTypeError
 
-__all__ = ["check_arity", "check_task", "checked", "name_of", "refuse_coroutines"]
+__all__ = ["check_arity", "check_task", "finish_coroutines", "name_of"]
 
-_NO_TASK = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+_NO_TASK = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
 
 def check_task(fn: Callable[..., Any]) -> None:
-    """Raise TaskTypeError for what can't be a task: not callable, a generator or coroutine function."""
+    """Raise TaskTypeError for what can't be a task: not callable, or a generator function, asynchronous or not."""
     inner: Any = fn
     while isinstance(inner, functools.partial):
         inner = inner.func
     inner = getattr(inner, "__func__", inner)
     code = getattr(inner, "__code__", None)
-    if code is not None:
+    if isinstance(code, CodeType):
         flags = code.co_flags & _NO_TASK
         if not flags:
             return
     elif callable(fn):
         code = getattr(type(inner).__call__, "__code__", None)
-        flags = code.co_flags & _NO_TASK if code is not None else 0
+        flags = code.co_flags & _NO_TASK if isinstance(code, CodeType) else 0
         if not flags:
             return
     else:
@@ -36,10 +38,10 @@ def check_task(fn: Callable[..., Any]) -> None:
             f"a task must be callable, got {fn!r}: pass the function itself, then its arguments"
         )
     name = name_of(fn)
-    if flags & inspect.CO_COROUTINE:
+    if flags & inspect.CO_ASYNC_GENERATOR:
         raise TaskTypeError(
-            f"{name} is a coroutine function, which this backend does not run: submit a plain function that "
-            f"calls asyncio.run({name}(...))"
+            f"{name} is an asynchronous generator function: its call would return an unstarted generator, not its "
+            f"items. Return a list, or pass what it generates to stream as the input"
         )
     raise TaskTypeError(
         f"{name} is a generator function: its call would return an unstarted generator, not its items. "
@@ -47,25 +49,26 @@ def check_task(fn: Callable[..., Any]) -> None:
     )
 
 
-def checked(value: Any) -> Any:
-    """The result of a task; a coroutine, which nobody would ever await, is a TaskTypeError."""
-    if type(value) is CoroutineType:
-        name = value.__qualname__
-        value.close()
-        raise TaskTypeError(
-            f"the task returned an unawaited coroutine of {name}: run it inside the task with asyncio.run(...)"
-        )
-    return value
+def finish_coroutines(
+    values: list[Any],
+    errors: dict[int, BaseException],
+    mark: Callable[[int], None],
+) -> None:
+    """Run the coroutines among the results of a chunk, one after the other; what they raise goes into ``errors``.
 
-
-def refuse_coroutines(values: list[Any], errors: dict[int, BaseException]) -> None:
-    """Put None for each result that is one, and a TaskTypeError at its position into ``errors``."""
+    mark: told the position of each before it runs.
+    """
     for position, value in enumerate(values):
+        if type(value) is not CoroutineType:
+            continue
+        values[position] = None
+        mark(position)
         try:
-            checked(value)
-        except TaskTypeError as error:
+            values[position] = finish(value)
+        except Interrupted:
+            raise
+        except BaseException as error:
             errors[position] = error
-            values[position] = None
 
 
 def check_arity(fn: Callable[..., Any], count: int) -> None:

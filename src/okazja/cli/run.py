@@ -24,7 +24,7 @@ from okazja.measure.opening import opened
 
 __all__ = ["BACKENDS", "run"]
 
-BACKENDS = ("serial", "threads", "processes")
+BACKENDS = ("serial", "threads", "asyncio", "processes")
 SECONDS = click.FloatRange(min=0, min_open=True, max=1e9)
 
 Items = range | FileItems | StandardInput
@@ -77,12 +77,12 @@ class Course:
     type=click.Choice(BACKENDS),
     default="processes",
     show_default=True,
-    help="Where it runs: here, on threads, or on processes.",
+    help="Where it runs: here, on threads, on an event loop (coroutine functions), or on processes.",
 )
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
-    help="How many threads or processes. Default: the executor's, one process a CPU.",
+    help="How many threads, processes, or coroutines at once. Default: the executor's, one process a CPU.",
 )
 @click.option(
     "--out",

@@ -61,10 +61,6 @@ def _check(text: str, function: Callable[[Any], Any]) -> None:
     try:
         check_task(function)
     except TaskTypeError as error:
-        if inspect.iscoroutinefunction(function):
-            raise BadInput(
-                f"{text} is a coroutine function: name a plain one that calls asyncio.run(...) for its item"
-            ) from error
         raise BadInput(
             f"{text} is a generator function, whose call does no work: name one that returns a list"
         ) from error

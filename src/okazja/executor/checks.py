@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -14,6 +14,7 @@ __all__ = [
     "check_journal",
     "check_map",
     "check_parameters",
+    "check_positive",
     "check_values",
     "check_whole",
     "check_workers",
@@ -68,6 +69,16 @@ def check_whole(name: str, value: object, least: int, what: str) -> None:
         raise BadInput(f"{name} must be at least {least}, got {value}: raise it, or leave it out")
 
 
+def check_positive(name: str, value: object) -> None:
+    """Raise TaskTypeError or BadInput for what is not None and not a number of seconds greater than 0."""
+    if value is None:
+        return
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TaskTypeError(f"{name} must be a number of seconds or None, got {value!r}")
+    if not value > 0:
+        raise BadInput(f"{name} must be greater than 0, got {value!r}: float('inf') is never")
+
+
 def start_method(mp_context: Any, max_tasks_per_child: int | None) -> Any:
     """The multiprocessing context meant, None for okazja's own way."""
     if mp_context is None:
@@ -95,7 +106,7 @@ def start_method(mp_context: Any, max_tasks_per_child: int | None) -> Any:
 
 def check_map(
     fn: Callable[..., Any],
-    iterables: tuple[Iterable[Any], ...],
+    iterables: tuple[Any, ...],
     chunksize: object,
     buffersize: object,
 ) -> None:
@@ -108,7 +119,7 @@ def check_map(
         if value < 1:
             raise BadInput(f"{name} must be {'None or > 0' if name == 'buffersize' else '>= 1'}, got {value}")
     for position, iterable in enumerate(iterables):
-        if not hasattr(iterable, "__iter__") and not hasattr(iterable, "__getitem__"):
+        if not any(hasattr(iterable, name) for name in ("__iter__", "__getitem__", "__aiter__")):
             raise TaskTypeError(
                 f"argument {position + 1} after the function must be iterable, got {iterable!r}"
             )

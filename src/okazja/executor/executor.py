@@ -9,37 +9,47 @@ when the Executor itself is gone.
 from __future__ import annotations
 
 import concurrent.futures
-import contextvars
 import os
 import signal
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from contextvars import ContextVar
 from time import monotonic
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, Self, TypeVar
 
 from okazja._backends import find_backend
-from okazja._core.messages import Call, Function, Timing
-from okazja._engine import Engine, Future, Run, StreamRun, can_block
+from okazja._backends.thread_limits import may_be_daemon
+from okazja._core.weight import weight
+from okazja._engine import Engine, Future, Results, Run, StreamRun, can_block, library
 from okazja._engine.source import Source
-from okazja._transport import codec, pickling
-from okazja._worker.context import context_values
-from okazja._worker.task import check_task, name_of
-from okazja.errors import NotPicklable, TaskTypeError, UnsupportedParameter
+from okazja._engine.submission import submit
+from okazja._worker.task import check_task
+from okazja.errors import TaskTypeError, UnsupportedParameter
 from okazja.executor.checks import (
     check_journal,
     check_map,
     check_parameters,
+    check_positive,
     check_values,
     check_whole,
     check_workers,
     start_method,
 )
 from okazja.executor.factories import Factories
-from okazja.executor.inputs import journaled, length_of, observers_of, read_ahead, source_of
+from okazja.executor.inputs import (
+    AnyIterable,
+    journaled,
+    length_of,
+    loop_of,
+    observers_of,
+    read_ahead,
+    source_of,
+)
+from okazja.group import Group
+from okazja.group.places import Pool
 from okazja.progress import Progress
-from okazja.stream import Outcome, check_end, outcomes, stream_options, values
+from okazja.stream import Outcome, check_end, outcomes, stream_options, values, weight_of_outcome
 
 __all__ = ["BackendName", "Executor"]
 
@@ -48,9 +58,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 RunT = TypeVar("RunT", bound=Run)
 
-BackendName = Literal["serial", "threads", "processes"]
+BackendName = Literal["serial", "threads", "asyncio", "processes"]
 
-_UNTIMED = Timing()
 MIN_MEMORY = 64 << 20  # bytes; what a worker needs for itself is about a third of it
 
 
@@ -89,6 +98,7 @@ class Executor(Factories, concurrent.futures.Executor):
         max_tasks_per_child: int | None = None,
         context: Sequence[ContextVar[Any]] = (),
         memory_limit: int | None = None,
+        blocked_after: float | None = None,
         inner_max_num_threads: int | Literal["auto"] | None = "auto",
     ) -> None:
         backend_type = find_backend(backend)
@@ -100,10 +110,12 @@ class Executor(Factories, concurrent.futures.Executor):
             max_tasks_per_child=max_tasks_per_child,
             context=context,
             memory_limit=memory_limit,
+            blocked_after=blocked_after,
             inner_max_num_threads=None if inner_max_num_threads == "auto" else inner_max_num_threads,
         )
         workers = check_workers(backend, max_workers)
         check_values(initializer, max_tasks_per_child, context)
+        check_positive("blocked_after", blocked_after)
         check_whole("memory_limit", memory_limit, MIN_MEMORY, "bytes")
         if inner_max_num_threads != "auto":
             check_whole("inner_max_num_threads", inner_max_num_threads, 1, 'threads, "auto"')
@@ -117,6 +129,7 @@ class Executor(Factories, concurrent.futures.Executor):
                 "initargs": tuple(initargs),
                 "thread_name_prefix": thread_name_prefix,
                 "memory_limit": memory_limit,
+                "blocked_after": blocked_after,
                 "inner_max_num_threads": inner_max_num_threads,
                 "mp_context": start_method(mp_context, max_tasks_per_child),
             },
@@ -152,49 +165,23 @@ class Executor(Factories, concurrent.futures.Executor):
         Raises TaskTypeError if ``fn`` can't be a task, ExecutorShutdown (a RuntimeError) after shutdown
         and ExecutorBroken (a BrokenExecutor) once workers can't be kept alive.
         """
-        engine = self._engine
-        function = engine.functions.again(fn)
-        if function is None:
-            check_task(fn)
-            name = name_of(fn)
-        else:
-            name = function.name
-        engine.check_open()
         future: Future[T] = Future()
-        future.name = name
-        if engine.shares_memory:
-            function = Function(fn, name, _UNTIMED)
-            call = Call(engine.number_call(), function, codec.ARGS, (args, kwargs), future)
-            call.context = contextvars.copy_context()
-        else:
-            try:
-                if function is None:
-                    function = engine.functions.for_submit(fn, name)
-                kind, payload = codec.encode_args(args, kwargs, engine.arena)
-                call = Call(engine.number_call(), function, kind, payload, future)
-                future._call, future._assist = call, engine.shortcut
-                if self._context_vars:
-                    call.context = pickling.dumps(context_values(self._context_vars), "the context")
-            except NotPicklable as error:
-                future.set_running_or_notify_cancel()
-                future.set_exception(error)
-                return future
         try:
-            engine.dispatch(call)
+            submit(self._engine, future, fn, args, kwargs, self._context_vars)
             return future
         finally:
-            del call, future  # the frames of a serial call's exception lead here, see serial.execute
+            del future  # the frames of a serial call's exception lead here, see serial.execute
 
     def map(
         self,
         fn: Callable[..., T],
-        *iterables: Iterable[Any],
+        *iterables: Iterable[Any] | AsyncIterable[Any],
         timeout: float | None = None,
         chunksize: int | None = None,
         buffersize: int | None = None,
         progress: bool | Callable[[Progress], object] = False,
-    ) -> Iterator[T]:
-        """An iterator over ``fn``'s results for the items, in the order of the input.
+    ) -> Results[T]:
+        """An iterator, for ``for`` and ``async for``, over ``fn``'s results for the items, in the order of the input.
 
         Begins at once, draws the input as results are taken, and keeps memory bounded. An error of an
         item is raised in its place. An iterator that was started and is dropped cancels the rest.
@@ -218,21 +205,18 @@ class Executor(Factories, concurrent.futures.Executor):
             buffersize=buffersize,
             observers=observers_of(progress, fn),
         )
-        run.begin()
         deadline = None if timeout is None else monotonic() + timeout
-        results = values(run, deadline)
-        run.handed_out(results)
-        return results
+        return Results(values(run, deadline), run, weight)
 
     def _run(
         self,
         kind: type[RunT],
         fn: Callable[..., Any],
-        iterables: tuple[Iterable[Any], ...],
+        iterables: tuple[AnyIterable, ...],
         source: Source,
         **options: Any,
     ) -> RunT:
-        return kind(
+        run = kind(
             self._engine,
             fn,
             source,
@@ -241,6 +225,8 @@ class Executor(Factories, concurrent.futures.Executor):
             context_vars=self._context_vars,
             **options,
         )
+        run.needs_loop = loop_of(iterables)
+        return run
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more work. Maps over sized inputs are seen through; then the workers end.
@@ -254,6 +240,35 @@ class Executor(Factories, concurrent.futures.Executor):
             self._engine.interrupt()
         else:
             self.shutdown(wait=True)
+        return False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> Literal[False]:
+        """As at the end of ``with``, but the event loop turns meanwhile. A cancellation cancels what has not begun."""
+        here = library()
+        assert here is not None
+        if exc_type is not None and issubclass(exc_type, (here.cancelled, KeyboardInterrupt)):
+            self._engine.interrupt_softly()
+        bell = here.bell()
+
+        def shut_down() -> None:
+            try:
+                self.shutdown(wait=True)
+            finally:
+                bell.ring()
+
+        threading.Thread(
+            target=shut_down, name=f"okazja-{self._engine.name}-end", daemon=may_be_daemon()
+        ).start()
+        try:
+            await bell
+        except here.cancelled:
+            self._engine.interrupt_softly()
+            raise
         return False
 
     def terminate_workers(self) -> None:
@@ -273,10 +288,17 @@ class Executor(Factories, concurrent.futures.Executor):
 
     # --- beyond it -----------------------------------------------------------------------------------------
 
+    def group(self, *, deadline: float | None = None) -> Group:
+        """A block, ``with`` or ``async with``, that none of the tasks submitted to it outlives; see `okazja.Group`.
+
+        deadline: seconds that the block may take; then its tasks are cancelled and it raises TimeoutError.
+        """
+        return Group(Pool(self._engine, self._context_vars, self), deadline=deadline)
+
     def stream(
         self,
         fn: Callable[[T], R],
-        iterable: Iterable[T],
+        iterable: Iterable[T] | AsyncIterable[T],
         *,
         ordered: bool = False,
         item_timeout: float | None = None,
@@ -296,7 +318,7 @@ class Executor(Factories, concurrent.futures.Executor):
         retry_failed: bool = True,
         trust: bool = False,
         progress: bool | Callable[[Progress], object] = False,
-    ) -> Iterator[Outcome[T, R]]:
+    ) -> Results[Outcome[T, R]]:
         """An Outcome for every item, exactly one, whatever happens to it.
 
         Draws the input lazily and keeps memory bounded, as ``map`` does. An input that may block (a generator, a file)
@@ -372,10 +394,8 @@ class Executor(Factories, concurrent.futures.Executor):
             if recorder is not None:
                 recorder.close(whole=False)
             raise
-        run.begin()
-        results = outcomes(run, raising=on_error == "raise", max_failures=max_failures)
-        run.handed_out(results)
-        return results
+        taken = outcomes(run, raising=on_error == "raise", max_failures=max_failures)
+        return Results(taken, run, weight_of_outcome)
 
     # --- attributes of the standard library's executors that other programs read
 

@@ -3,20 +3,41 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sized
-from typing import Any
+from collections.abc import Callable, Sized
+from typing import Any, TypeAlias
 
 from okazja._core.observer import Observer
-from okazja._engine import DirectInput, Engine, RangeInput, ReadInput, can_block
+from okazja._engine import AsyncInput, DirectInput, Engine, RangeInput, ReadInput, can_block, library
+from okazja._engine.library import Library
 from okazja._engine.source import Recorder, Source
 from okazja._worker.task import name_of
+from okazja.errors import BadInput
 from okazja.progress import Progress, progress_for
 
-__all__ = ["journaled", "length_of", "observers_of", "read_ahead", "source_of"]
+__all__ = ["AnyIterable", "journaled", "length_of", "loop_of", "observers_of", "read_ahead", "source_of"]
+
+AnyIterable: TypeAlias = Any  # an Iterable or an AsyncIterable, which no static type tells apart
 
 
-def source_of(iterables: tuple[Iterable[Any], ...], engine: Engine) -> Source:
-    """An input that is drawn in the thread that takes results."""
+def is_async(iterable: AnyIterable) -> bool:
+    """Whether it can be iterated over by ``async for`` alone."""
+    kind = type(iterable)
+    return hasattr(kind, "__aiter__") and not hasattr(kind, "__iter__")
+
+
+def loop_of(iterables: tuple[AnyIterable, ...]) -> Library | None:
+    """The event loop that the input needs, if it does: the caller's."""
+    return library() if any(map(is_async, iterables)) else None
+
+
+def source_of(iterables: tuple[AnyIterable, ...], engine: Engine, look_ahead: int | None = None) -> Source:
+    """An input that is drawn in the thread that takes results; an asynchronous one, in the caller's loop."""
+    if any(map(is_async, iterables)):
+        if len(iterables) != 1:
+            raise BadInput(
+                f"an asynchronous iterable must be the only one, got {len(iterables)} iterables: join them into one"
+            )
+        return AsyncInput(iterables[0], look_ahead)
     if len(iterables) != 1:
         return DirectInput(zip(*iterables, strict=False))
     if type(iterables[0]) is range and not engine.shares_memory:
@@ -24,8 +45,10 @@ def source_of(iterables: tuple[Iterable[Any], ...], engine: Engine) -> Source:
     return DirectInput(iter(iterables[0]))
 
 
-def read_ahead(iterable: Iterable[Any], engine: Engine, buffersize: int | None) -> Source:
+def read_ahead(iterable: AnyIterable, engine: Engine, buffersize: int | None) -> Source:
     """An input that is read by a thread of its own, where results could have to wait for it."""
+    if is_async(iterable):
+        return source_of((iterable,), engine, buffersize)
     if engine.runs_at_once or not can_block(iterable):
         return source_of((iterable,), engine)
     return ReadInput(iter(iterable), buffersize)
@@ -58,7 +81,7 @@ def journaled(
         raise
 
 
-def length_of(iterables: tuple[Iterable[Any], ...]) -> int | None:
+def length_of(iterables: tuple[AnyIterable, ...]) -> int | None:
     """How many items there are, as far as the iterables say; a hint, by which chunks are sized."""
     lengths = [length for iterable in iterables if (length := _length(iterable)) is not None]
     return min(lengths) if lengths else None

@@ -12,9 +12,10 @@ from time import perf_counter, process_time
 from typing import Any, Self
 
 from okazja._backends.ledger import workers_cpu_seconds
+from okazja._worker.coroutines import makes_coroutines
 from okazja._worker.cpus import cpu_count
-from okazja._worker.task import check_arity, check_task
-from okazja.errors import BadInput
+from okazja._worker.task import check_arity, check_task, name_of
+from okazja.errors import BadInput, TaskTypeError
 from okazja.executor import Executor
 from okazja.measure.comparison import Comparison, Row, Way
 from okazja.measure.opening import opened
@@ -56,6 +57,11 @@ def compare(
     Raises BadInput for options that make no sense, TaskTypeError for what can't be a task of one item.
     """
     check_task(fn)
+    if makes_coroutines(fn):
+        raise TaskTypeError(
+            f"{name_of(fn)} is a coroutine function, which waits rather than computes: there is nothing to compare. "
+            f"Run it with Executor('asyncio')"
+        )
     check_arity(fn, 1)
     items = items if isinstance(items, Sequence) else list(items)
     ways = _ways(backends, default_workers_to_compare(cpu_count()) if workers is None else workers)

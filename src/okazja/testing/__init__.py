@@ -15,7 +15,18 @@ from okazja.testing.gate import PATIENCE, Gate
 
 __all__ = ["PATIENCE", "Check", "Gate", "MakeExecutor", "Traits", "checks_for"]
 
-CHAPTERS = ("futures", "maps", "streams", "contexts", "reports", "lifetimes", "endings", "forks")
+CHAPTERS = (
+    "futures",
+    "maps",
+    "streams",
+    "contexts",
+    "coroutines",
+    "groups",
+    "reports",
+    "lifetimes",
+    "endings",
+    "forks",
+)
 
 
 def checks_for(make_executor: MakeExecutor, traits: Traits) -> Iterator[Check]:

@@ -238,9 +238,9 @@ def check_what_can_not_travel(make: Maker) -> None:
 
 @needs(lambda traits: traits.extended)
 def check_what_can_not_be_a_task(make: Maker) -> None:
-    """A generator or coroutine function, or what can't be called, is a TypeError at ``submit`` and ``map``."""
+    """A generator function, asynchronous or not, or what can't be called, is a TypeError at ``submit`` and ``map``."""
     with make() as executor:
-        for bad in (tasks.generate, tasks.wait_for_nothing, tasks.generate_for_nothing, None, 5):
+        for bad in (tasks.generate, tasks.generate_for_nothing, None, 5):
             assert isinstance(caught(executor.submit, bad), TypeError), f"submit takes {bad!r}"
             assert isinstance(caught(executor.map, bad, []), TypeError), f"map takes {bad!r}"
 

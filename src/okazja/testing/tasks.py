@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import Executor
 from contextvars import ContextVar
 from pathlib import Path
@@ -179,10 +180,6 @@ def generate() -> Iterator[int]:
     yield 1
 
 
-async def wait_for_nothing() -> None:
-    pass
-
-
 async def generate_for_nothing() -> AsyncIterator[int]:
     yield 1
 
@@ -220,3 +217,87 @@ def loop_on_three(arguments: tuple[str, int]) -> int:
         finally:
             note(folder, number)
     return number
+
+
+# --- coroutine functions
+
+
+class Later:
+    """Its method and itself are coroutine functions."""
+
+    async def method(self, number: int) -> int:
+        return await square_later(number)
+
+    async def __call__(self, number: int) -> int:
+        return await square_later(number)
+
+
+async def square_later(number: int) -> int:
+    await asyncio.sleep(0)
+    return number * number
+
+
+def call_square_later(number: int) -> Coroutine[Any, Any, int]:
+    return square_later(number)
+
+
+async def type_name_later(value: object) -> str:
+    await asyncio.sleep(0)
+    return type(value).__name__
+
+
+async def raise_later(kind: type[BaseException]) -> None:
+    await asyncio.sleep(0)
+    raise kind("from the coroutine")
+
+
+async def cancel_itself() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(3600)
+
+
+async def set_up_later(value: Any) -> None:
+    await asyncio.sleep(0)
+    set_up(value)
+
+
+async def colour_later(_: object = None) -> str:
+    await asyncio.sleep(0)
+    return COLOUR.get()
+
+
+async def change_colour_later(new: str) -> str:
+    COLOUR.set(new)
+    await asyncio.sleep(0)
+    return COLOUR.get()
+
+
+async def sleep_on_three(arguments: tuple[str, int]) -> int:
+    """At 3 sleep for an hour, and note when that ends."""
+    folder, number = arguments
+    if number == 3:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            note(folder, number)
+    return number
+
+
+_kept: list[asyncio.Task[Any]] = []
+
+
+async def leave_a_task(folder: str) -> None:
+    """Leaves a task running that notes when it ends."""
+    begun = asyncio.Event()
+    _kept[:] = [asyncio.create_task(_sleep_and_note(folder, begun))]
+    await begun.wait()
+
+
+async def _sleep_and_note(folder: str, begun: asyncio.Event) -> None:
+    begun.set()
+    try:
+        await asyncio.sleep(3600)
+    finally:
+        note(folder, 1)

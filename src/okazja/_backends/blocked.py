@@ -1,0 +1,122 @@
+"""Blocked event loops are seen: a thread looks at the loop now and then, while coroutines run on it.
+
+Where it finds the loop in the middle of a task it asks the loop to answer, and if no answer comes for too long it says
+which task it is and where it stands, once. A loop that only waits is not woken for this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+import traceback
+from collections.abc import Mapping
+from contextlib import suppress
+from itertools import takewhile
+from time import monotonic
+from types import FrameType
+from typing import Any
+
+from okazja._backends.base import Spec
+from okazja._backends.thread_limits import may_be_daemon
+from okazja._core.messages import Call
+
+__all__ = ["BLOCKED_AFTER", "BlockWatch"]
+
+BLOCKED_AFTER = 0.1  # seconds, the default
+LOOKS = 4  # for each such time: what blocks for a quarter longer is certainly seen
+
+log = logging.getLogger("okazja")
+
+
+class BlockWatch:
+    """Watches over one loop, from the thread that runs it. Its own thread is started with the first coroutine."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, spec: Spec, running: Mapping[Call, Any]) -> None:
+        self._loop = loop
+        self._name = spec.name
+        self._running = running  # attempts by call
+        self._after = BLOCKED_AFTER if spec.blocked_after is None else spec.blocked_after
+        self._thread = threading.get_ident()
+        self._wanted = threading.Event()
+        self._closed = threading.Event()
+        self._rests = False  # the watcher has nothing to do
+        self._asked = 0.0  # since when the loop owes an answer; 0: it does not
+        self._watcher: threading.Thread | None = None
+
+    def busy(self) -> None:
+        """A coroutine begins."""
+        if self._watcher is None and self._after <= threading.TIMEOUT_MAX:
+            watcher = threading.Thread(
+                target=self._watch, name=f"okazja-{self._name}-blocked", daemon=may_be_daemon()
+            )
+            with suppress(RuntimeError):  # no more threads: nobody watches, which harms nothing
+                watcher.start()
+                self._watcher = watcher
+        elif self._rests:
+            self._rests = False
+            self._wanted.set()
+
+    def close(self) -> None:
+        """Nothing runs any more."""
+        self._closed.set()
+        self._wanted.set()
+        if self._watcher is not None:
+            self._watcher.join()
+
+    # --- the watcher
+
+    def _watch(self) -> None:
+        while not self._closed.wait(self._after / LOOKS):
+            if self._running:
+                self._look()
+                continue
+            self._wanted.clear()
+            self._rests = True
+            if not self._running:  # else one has begun meanwhile, and seen nobody rest
+                self._wanted.wait()
+
+    def _look(self) -> None:
+        if asyncio.current_task(self._loop) is None:
+            return
+        self._asked = asked = monotonic()
+        try:
+            self._loop.call_soon_threadsafe(self._answer)
+        except RuntimeError:  # it was closed
+            return
+        said = False
+        while self._asked and not self._closed.wait(self._after / LOOKS):
+            if not said and monotonic() - asked >= self._after and self._asked:
+                self._say(monotonic() - asked)
+                said = True
+
+    def _answer(self) -> None:
+        self._asked = 0.0
+
+    def _say(self, seconds: float) -> None:
+        task = asyncio.current_task(self._loop)
+        call = next((call for call, attempt in list(self._running.items()) if attempt.task is task), None)
+        frame = sys._current_frames().get(self._thread)
+        inner = [*takewhile(lambda pair: not _is_below(pair[0]), traceback.walk_stack(frame))]
+        if not inner or not self._asked:
+            return  # it has gone on
+        item = f" (item {call.base})" if call is not None and call.base >= 0 else ""
+        what = f"{task.get_name()}{item}" if task is not None else "a callback"
+        where, line = inner[0]
+        log.warning(
+            "%s has blocked the event loop of %s for %.2f s so far: it stands at line %d of %s, in %s. Await "
+            "what waits, or submit what computes to threads or processes\n%s",
+            what,
+            self._name,
+            seconds,
+            line,
+            where.f_code.co_filename,
+            where.f_code.co_name,
+            "".join(reversed(traceback.StackSummary.extract(iter(inner)).format())).rstrip(),
+        )
+
+
+def _is_below(frame: FrameType) -> bool:
+    """Whether this frame belongs to what runs a task rather than to the task."""
+    return frame.f_globals.get("__name__") in {"okazja._backends.coroutine_calls", "asyncio.events"}
