@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from asyncio import to_thread
 from collections.abc import AsyncIterator
 
 from aiohttp import web
@@ -36,9 +35,8 @@ async def ping(_: web.Request) -> web.Response:
 
 async def with_executor(app: web.Application) -> AsyncIterator[None]:
     # Whoever answers comes first: the workers take what CPU time is left.
-    app[EXECUTOR] = Executor("processes", max_workers=2, initializer=os.nice, initargs=(10,))
-    yield
-    await to_thread(app[EXECUTOR].shutdown)
+    async with Executor("processes", max_workers=2, initializer=os.nice, initargs=(10,)) as app[EXECUTOR]:
+        yield
 
 
 def main() -> None:
