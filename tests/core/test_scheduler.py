@@ -407,3 +407,25 @@ def test_a_chunk_beside_a_worker_that_rests_is_watched() -> None:
     assert scheduler.needs_watch()
     assert scheduler.relieve(0.0) is None
     assert scheduler.stuck(0.0)[1] is not None
+
+
+def test_a_worker_that_gets_a_call_for_the_second_time_is_asked_for_its_items_again() -> None:
+    scheduler = Scheduler(2)
+    chunk = Call(scheduler.number(), Function(None, "f", Timing()), 0, b"", Client(), 0, 5)
+    slot = scheduler.offer(chunk)
+    assert slot is not None
+    for now in (
+        0.0,
+        10.0,
+    ):  # it is asked, says at first that it has nothing yet, and then gives all of it back
+        scheduler.stuck(now)
+        ripe, pause = scheduler.stuck(now + 1.0)
+        assert (ripe, pause is not None) == ([slot], True)
+        scheduler.answered(slot)
+        assert scheduler.stuck(now + 2.0)[0] == [], "it has answered"
+        scheduler.take_back(slot, [chunk])
+        sends = scheduler.top_up()
+        while sends[0][0] != slot:  # the others, who rest as well, have it in between
+            scheduler.take_back(sends[0][0], [chunk])
+            sends = scheduler.top_up()
+        assert sends == [(slot, [chunk])]

@@ -38,6 +38,15 @@ class _Worker:
     due: float = 0.0  # when to ask (again), in seconds of the caller's clock
     pause: float = 0.0  # seconds between the last two times
 
+    def forget(self, number: int) -> None:
+        """The call has left this worker. If it comes again, it may be slow again, and what it holds is new."""
+        if number == self.noticed:
+            self.noticed = 0
+        if number == self.asked:
+            self.asked = 0
+        if number == self.answered:
+            self.answered = 0
+
 
 @dataclass(slots=True, frozen=True)
 class Verdict:
@@ -236,6 +245,7 @@ class Scheduler:
         for call in back:
             worker.taken -= call.items
             call.slot = -1
+            worker.forget(call.id)
         self.backlog.extendleft(reversed(back))
         if not worker.held:
             self._brisk.discard(slot)
