@@ -7,12 +7,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
-import okazja.sync.shared as shared
+from okazja.sync import shared
 
-HOME = os.path.dirname(shared.__file__)
+HOME = str(Path(shared.__file__).parent)
 
 # After these the interpreter looks whether a signal has come (CPython 3.11 to 3.14).
 LOOKS = {"RESUME", "CALL", "CALL_KW", "CALL_FUNCTION_EX", "JUMP_BACKWARD"}
@@ -27,7 +28,7 @@ class Steps:
         self.done = False
         self.last: dict[int, str] = {}
 
-    def __enter__(self) -> Steps:
+    def __enter__(self) -> Self:
         sys.settrace(self.trace)
         return self
 
@@ -59,7 +60,7 @@ def die() -> None:
 
 
 def killed_at_each_step(work: Callable[[], object], stride: int = 1, most: int = 2000) -> Iterator[int]:
-    """Do ``work`` in a child that dies at its first step, in one that dies ``stride`` steps later, and so on to the end.
+    """Do ``work`` in a child that dies at its first step, in one that dies ``stride`` steps later, and so on.
 
     Yields the number of the step each time a child is dead.
     """

@@ -73,7 +73,7 @@ class Alone:
             file.write(str(os.getpid()))
 
     def __exit__(self, *_: object) -> None:
-        os.unlink(self.path)
+        os.remove(self.path)  # noqa: PTH107  (as little in the way as can be)
 
 
 def _alive(pid: int) -> bool:

@@ -11,9 +11,9 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
+from tests.sync import tasks
 
 from okazja import Executor, WorkerDied
-from tests.sync import tasks
 
 pytestmark = pytest.mark.filterwarnings("ignore::okazja.OwnerDiedWarning")
 

@@ -7,9 +7,9 @@ from threading import BrokenBarrierError
 from typing import Any
 
 import pytest
+from tests.sync.moments import broken_into_at_each_step
 
 from okazja import Executor
-from tests.sync.moments import broken_into_at_each_step
 
 
 @pytest.fixture(scope="module")
@@ -22,10 +22,11 @@ def executor() -> Iterator[Executor]:
 
 
 def hold(work: Callable[[], object], is_whole: Callable[[], object]) -> None:
-    steps = 0
-    for steps in broken_into_at_each_step(work):
+    steps = []
+    for step in broken_into_at_each_step(work):
+        steps.append(step)
         is_whole()
-    assert steps > 1
+    assert len(steps) > 1
 
 
 def is_free(lock: Any) -> Callable[[], None]:

@@ -71,7 +71,9 @@ class SharedCondition(Primitive, faces.Condition):
         depth = lock._recursion_count()
         broke_in: BaseException | None = None
         try:
-            words[inside] = self._id  # until the lock is back: whoever finds this thread dead tells the others
+            words[inside] = (
+                self._id
+            )  # until the lock is back: whoever finds this thread dead tells the others
             token = self._enrol(timed=deadline is not None)
             lock._release_save()
             return self._sleep(token, deadline) or self._withdraw(token)

@@ -6,7 +6,7 @@ import warnings
 from types import TracebackType
 from typing import Any, Self
 
-from okazja.errors import BadInput, Deadlock, ExecutorShutdown, OwnerDied, OwnerDiedWarning
+from okazja.errors import BadInput, OwnerDied, OwnerDiedWarning
 from okazja.sync import faces
 from okazja.sync.faces import OnOwnerDeath
 from okazja.sync.shared.counted import Counted, deadline_of
