@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 from collections.abc import Callable, Iterator
-from typing import assert_type
+from typing import Any, assert_type
 
 import okazja
 from okazja.measure.comparison import Comparison
@@ -190,8 +190,7 @@ async def awaited_primitives(executor: okazja.Executor) -> None:
     async with lock, executor.Condition() as _:
         await event.wait()
     await queue.put("item")
-    item = await queue.get()
-    print(item)
+    assert_type(await queue.get(), Any)
     await queue.join()
     await executor.Barrier(1).wait()
 
