@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import Callable
-from typing import assert_type
+from collections.abc import Callable, Iterator
+from typing import Any, assert_type
 
 import okazja
 from okazja.measure.comparison import Comparison
@@ -227,8 +227,7 @@ async def awaited_primitives(executor: okazja.Executor) -> None:
     async with lock, executor.Condition() as _:
         await event.wait()
     await queue.put("item")
-    item = await queue.get()
-    assert item
+    assert_type(await queue.get(), Any)
     await queue.join()
     await executor.Barrier(1).wait()
 
