@@ -1,8 +1,10 @@
+# ruff: noqa: ASYNC110, ASYNC251  (blocking an event loop is the subject)
 """Blocked event loops are reported: which task, where it stands, once; a loop that only waits is left in peace."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import threading
 import time
@@ -38,9 +40,12 @@ class Blocker:
         self.reports = reports
         self.times = times
 
+    def has(self, number: int) -> bool:
+        return len(self.reports) == number
+
     async def block(self, _: object = None) -> None:
         for number in range(1, self.times + 1):
-            assert eventually(lambda number=number: len(self.reports) == number)  # type: ignore[misc]
+            assert eventually(functools.partial(self.has, number))
             await asyncio.sleep(0)
 
 

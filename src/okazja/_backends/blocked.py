@@ -42,11 +42,11 @@ class BlockWatch:
         self._wanted = threading.Event()
         self._closed = threading.Event()
         self._rests = False  # the watcher has nothing to do
-        self._asked = 0.0  # since when the loop owes an answer; 0: it does not
+        self._owes_answer = False  # the loop does
         self._watcher: threading.Thread | None = None
 
     def busy(self) -> None:
-        """A coroutine begins."""
+        """A coroutine has begun."""
         if self._watcher is None and self._after <= threading.TIMEOUT_MAX:
             watcher = threading.Thread(
                 target=self._watch, name=f"okazja-{self._name}-blocked", daemon=may_be_daemon()
@@ -74,40 +74,49 @@ class BlockWatch:
                 continue
             self._wanted.clear()
             self._rests = True
-            if not self._running:  # else one has begun meanwhile, and seen nobody rest
+            # Else one has begun meanwhile, or all is over, and nobody was seen to rest.
+            if not self._running and not self._closed.is_set():
                 self._wanted.wait()
 
     def _look(self) -> None:
-        if asyncio.current_task(self._loop) is None:
+        """If the loop is in the middle of a task, see whether that goes on for too long.
+
+        One that runs through very many short steps is late as well, but each time another task is found.
+        """
+        suspect = asyncio.current_task(self._loop)
+        if suspect is None:
             return
-        self._asked = asked = monotonic()
+        self._owes_answer = True
+        since, said = monotonic(), False
         try:
             self._loop.call_soon_threadsafe(self._answer)
         except RuntimeError:  # it was closed
             return
-        said = False
-        while self._asked and not self._closed.wait(self._after / LOOKS):
-            if not said and monotonic() - asked >= self._after and self._asked:
-                self._say(monotonic() - asked)
-                said = True
+        while not self._closed.wait(self._after / LOOKS) and self._owes_answer:
+            task = asyncio.current_task(self._loop)
+            if task is not suspect:
+                suspect, since, said = task, monotonic(), False
+            elif task is not None and not said and monotonic() - since >= self._after:
+                said = self._say(task, monotonic() - since)
 
     def _answer(self) -> None:
-        self._asked = 0.0
+        self._owes_answer = False
 
-    def _say(self, seconds: float) -> None:
-        task = asyncio.current_task(self._loop)
-        call = next((call for call, attempt in list(self._running.items()) if attempt.task is task), None)
+    def _say(self, task: asyncio.Task[Any], seconds: float) -> bool:
+        """Report a task; False if it has gone on just now."""
         frame = sys._current_frames().get(self._thread)
         inner = [*takewhile(lambda pair: not _is_below(pair[0]), traceback.walk_stack(frame))]
-        if not inner or not self._asked:
-            return  # it has gone on
+        if not inner or asyncio.current_task(self._loop) is not task or not self._owes_answer:
+            return False
+        running = list(self._running.items())
+        call = next((call for call, attempt in running if attempt.task is task), None)
         item = f" (item {call.base})" if call is not None and call.base >= 0 else ""
-        what = f"{task.get_name()}{item}" if task is not None else "a callback"
         where, line = inner[0]
         log.warning(
-            "%s has blocked the event loop of %s for %.2f s so far: it stands at line %d of %s, in %s. Await "
-            "what waits, or submit what computes to threads or processes\n%s",
-            what,
+            "%s%s has blocked the event loop of %s for %.2f s so far: it stands at line %d of %s, in %s. Await what "
+            "waits, or submit what computes to threads or processes\n%s",
+            task.get_name(),
+            item,
             self._name,
             seconds,
             line,
@@ -115,6 +124,7 @@ class BlockWatch:
             where.f_code.co_name,
             "".join(reversed(traceback.StackSummary.extract(iter(inner)).format())).rstrip(),
         )
+        return True
 
 
 def _is_below(frame: FrameType) -> bool:
