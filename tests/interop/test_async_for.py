@@ -20,7 +20,9 @@ from tests.semantics.tasks import double, fail_on_odd, identity
 from okazja import BadInput, Executor, LoopRunning
 
 PATIENCE = 20.0  # seconds for what should take none
-MOST_DRAWN = 3000  # items, by a consumer that has taken a few
+MOST_DRAWN = (
+    40_000  # items, by a consumer that has taken a few: a stream holds 32,768, and some are read ahead
+)
 
 Run = Callable[[Callable[[], Awaitable[None]]], None]
 

@@ -70,7 +70,7 @@ class CoroutineCalls:
         attempt.task = self._loop.create_task(self._run(attempt), name=call.fn.name, context=call.context)
         self.attempts[call] = attempt
         if call.limit is not None:
-            attempt.timer = self._loop.call_later(call.limit, self._cancel, attempt)
+            attempt.timer = self._loop.call_later(call.limit, self._look_at, attempt, call.limit)
 
     def _mark(self, slot: int, call: Call) -> None:
         if slot == len(self._words):  # the lowest free slot is taken first
@@ -146,6 +146,14 @@ class CoroutineCalls:
         attempt = self.attempts.get(call)
         if attempt is not None and not attempt.over:
             stop_call(call, stop)
+            self._cancel(attempt)
+
+    def _look_at(self, attempt: _Attempt, limit: float) -> None:
+        """Its time should be over. A loop's clock may be coarse, and a task begin late."""
+        left = attempt.started + limit - perf_counter() if attempt.started else limit
+        if left > 0:
+            attempt.timer = self._loop.call_later(max(left, 0.001), self._look_at, attempt, limit)
+        else:
             self._cancel(attempt)
 
     def _cancel(self, attempt: _Attempt) -> None:
