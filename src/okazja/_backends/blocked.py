@@ -1,7 +1,8 @@
 """Blocked event loops are seen: a thread looks at the loop now and then, while coroutines run on it.
 
 Where it finds the loop in the middle of a task it asks the loop to answer, and if no answer comes for too long it says
-which task it is and where it stands, once. A loop that only waits is not woken for this.
+which task it is and where it stands, once. A loop that only waits is not woken for this. A task that blocks for longer
+than it may run is interrupted.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from itertools import takewhile
-from time import monotonic
+from time import monotonic, perf_counter
 from types import FrameType
 from typing import Any
 
 from okazja._backends.base import Spec
-from okazja._backends.thread_limits import may_be_daemon
+from okazja._backends.thread_limits import may_be_daemon, raise_in
 from okazja._core.messages import Call
+from okazja._core.timeouts import stop_call
+from okazja._worker.interrupt import Interrupted
 
 __all__ = ["BLOCKED_AFTER", "BlockWatch"]
 
@@ -96,8 +99,9 @@ class BlockWatch:
             task = asyncio.current_task(self._loop)
             if task is not suspect:
                 suspect, since, said = task, monotonic(), False
-            elif task is not None and not said and monotonic() - since >= self._after:
-                said = self._say(task, monotonic() - since)
+            elif task is not None and monotonic() - since >= self._after:
+                said = said or self._say(task, monotonic() - since)
+                self._interrupt_if_due(task)
 
     def _answer(self) -> None:
         self._owes_answer = False
@@ -108,8 +112,7 @@ class BlockWatch:
         inner = [*takewhile(lambda pair: not _is_below(pair[0]), traceback.walk_stack(frame))]
         if not inner or asyncio.current_task(self._loop) is not task or not self._owes_answer:
             return False
-        running = list(self._running.items())
-        call = next((call for call, attempt in running if attempt.task is task), None)
+        call = self._call_of(task)
         item = f" (item {call.base})" if call is not None and call.base >= 0 else ""
         where, line = inner[0]
         log.warning(
@@ -125,6 +128,31 @@ class BlockWatch:
             "".join(reversed(traceback.StackSummary.extract(iter(inner)).format())).rstrip(),
         )
         return True
+
+    def _call_of(self, task: asyncio.Task[Any]) -> Call | None:
+        return next((call for call, attempt in list(self._running.items()) if attempt.task is task), None)
+
+    def _interrupt_if_due(self, task: asyncio.Task[Any]) -> None:
+        """Where a blocking task is overdue, nobody but this thread can end it: the loop's timers stand still.
+
+        The exception lands where the loop's thread goes on. That is in the task, unless it left it in the very moment
+        between the look and the act, after having been there for all of the time before.
+        """
+        call = self._call_of(task)
+        attempt = self._running.get(call) if call is not None else None
+        if call is None or attempt is None or attempt.where is not None or not attempt.started:
+            return
+        halt = getattr(call.sink, "halt", None)
+        if halt is not None:
+            stop_call(call, halt)
+        if call.limit is None or perf_counter() < attempt.started + call.limit:
+            return
+        frame = sys._current_frames().get(self._thread)
+        inner = takewhile(lambda pair: not _is_below(pair[0]), traceback.walk_stack(frame))
+        lines = traceback.StackSummary.extract(inner).format()
+        attempt.where = "".join(["Traceback (most recent call last):\n", *reversed(lines), "Interrupted"])
+        if self._running.get(call) is attempt and asyncio.current_task(self._loop) is task:
+            raise_in(self._thread, Interrupted)
 
 
 def _is_below(frame: FrameType) -> bool:
