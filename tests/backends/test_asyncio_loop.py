@@ -395,7 +395,7 @@ def test_nothing_is_said_at_the_end_of_the_interpreter(script: str, uvloop: str)
     lines += ["async def forever():", "    await asyncio.sleep(3600)"]
     code = "\n".join([*lines, *_dedented(SCRIPTS[script])])
     done = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", code],
+        [sys.executable, "-W", "error", "-c", code],
         check=False,
         capture_output=True,
         text=True,
