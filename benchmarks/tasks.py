@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["echo", "tiny"]
+__all__ = ["echo", "tiny", "tiny_later"]
 
 
 def tiny(x: int) -> int:
@@ -15,3 +15,8 @@ def tiny(x: int) -> int:
 def echo(array: Any) -> Any:
     """Bytes in, the same bytes out."""
     return array
+
+
+async def tiny_later(x: int) -> int:
+    """As tiny, as a coroutine."""
+    return x

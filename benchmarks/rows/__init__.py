@@ -3,6 +3,7 @@
 row.py        Row, and its points
 calls.py      submits
 maps.py       maps of small items
+coroutines.py tasks of an event loop
 payloads.py   maps of large ones
 memory.py     what a long map adds to the parent
 workers.py    many workers, and idle ones
@@ -12,6 +13,7 @@ sync.py       locks, queues and shared values
 from __future__ import annotations
 
 from benchmarks.rows.calls import FAN_OUT, FIRST_RESULT, ROUND_TRIP, SUBMIT, THREADS
+from benchmarks.rows.coroutines import ASYNC_FETCH, ASYNC_SLEEPS, ASYNC_SUBMIT
 from benchmarks.rows.maps import GROWTH_ITEMS, MAP_SIEVE, MAP_TINY, READY_JOB, STREAM_JOURNAL, STREAM_TINY
 from benchmarks.rows.memory import MAP_MEMORY
 from benchmarks.rows.payloads import MAP_ARRAYS, MAP_PAYLOADS
@@ -44,5 +46,8 @@ ROWS = (
     QUEUE_ARRAYS,
     VALUE,
     SYNC_THREADS,
+    ASYNC_SUBMIT,
+    ASYNC_SLEEPS,
+    ASYNC_FETCH,
     READY_JOB,
 )

@@ -1,8 +1,10 @@
+# ruff: noqa: ASYNC110, ASYNC251  (blocking an event loop is the subject)
 """Blocked event loops are reported: which task, where it stands, once; a loop that only waits is left in peace."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import threading
 import time
@@ -38,9 +40,12 @@ class Blocker:
         self.reports = reports
         self.times = times
 
+    def has(self, number: int) -> bool:
+        return len(self.reports) == number
+
     async def block(self, _: object = None) -> None:
         for number in range(1, self.times + 1):
-            assert eventually(lambda number=number: len(self.reports) == number)  # type: ignore[misc]
+            assert eventually(functools.partial(self.has, number))
             await asyncio.sleep(0)
 
 
@@ -113,3 +118,42 @@ def test_the_watcher_rests_while_nothing_runs() -> None:
         assert eventually(lambda: watch._rests)
         executor.submit(asyncio.sleep, 0.01).result()
         assert eventually(lambda: watch._rests)
+
+
+def loop_for_ever(ended: list[int]) -> None:
+    rounds = 0
+    try:
+        while True:
+            rounds += 1
+    finally:
+        ended.append(1)
+
+
+def test_a_task_that_blocks_for_longer_than_it_may_is_interrupted(reports: list[str]) -> None:
+    ended: list[int] = []
+
+    async def spin(number: int) -> int:
+        if number == 1:
+            loop_for_ever(ended)
+        return number
+
+    with Executor("asyncio", 4, blocked_after=BLOCKED_AFTER) as executor:
+        outcomes = list(executor.stream(spin, range(4), item_timeout=0.3, ordered=True))
+        assert [outcome.value for outcome in outcomes] == [0, None, 2, 3]
+        assert isinstance(outcomes[1].error, TimeoutError)
+        assert "in loop_for_ever" in str(outcomes[1].error.__cause__)
+        assert ended == [1]
+        assert executor.submit(spin, 5).result() == 5
+    assert len(reports) == 1
+
+
+def test_the_deadline_ends_a_stream_whose_task_blocks() -> None:
+    async def spin(number: int) -> None:
+        rounds = 0
+        while True:
+            rounds += 1
+
+    with Executor("asyncio", 4, blocked_after=BLOCKED_AFTER) as executor:
+        with pytest.raises(TimeoutError, match="deadline"):
+            list(executor.stream(spin, [1], deadline=0.3))
+        assert executor.submit(asyncio.sleep, 0, "done").result() == "done"

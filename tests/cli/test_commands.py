@@ -76,7 +76,7 @@ def test_compare_prints_a_table_and_a_recommendation(capsys: pytest.CaptureFixtu
 
 def test_compare_refuses_an_unknown_backend(capsys: pytest.CaptureFixture[str]) -> None:
     assert okazja("compare", "sieve", "--backends", "threads,fibers") == 2
-    assert "'fibers': choose from serial,threads,processes" in capsys.readouterr().err
+    assert "'fibers': choose from serial,threads,asyncio,processes" in capsys.readouterr().err
 
 
 def test_tree_shows_a_process(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ from tests.faults import hostile
 from tests.faults.hostile import AWKWARD, BASES, ERRORS
 from tests.faults.innocent import error_of_the_guilty, works
 
-from okazja import Executor
+from okazja import Executor, Future
 from okazja.errors import NotPicklable, NotRebuilt, RemoteTraceback, WorkerDied
 
 PATIENCE = 20.0  # seconds for a single call
@@ -202,7 +202,7 @@ def test_one_that_nobody_looked_at_is_reported_once(
 ) -> None:
     executor = pools(backend)
     caplog.set_level(logging.ERROR, "okazja")
-    future = executor.submit(hostile.raise_error, name)
+    future: Future[Any] = executor.submit(hostile.raise_error, name)
     while not future.done():
         works(executor)
     del future

@@ -248,6 +248,7 @@ def test_left_behind_and_retried(block: Block) -> None:
 
 
 def test_serial_refuses() -> None:
-    message = r"item_timeout=5 means nothing to the backend 'serial', .*: leave it out, or use 'threads' or 'processes'"
+    message = r"item_timeout=5 means nothing to the backend 'serial', .*: leave it out, or use 'threads', 'asyncio' "
+    message += "or 'processes'"
     with Executor("serial") as executor, pytest.raises(okazja.UnsupportedParameter, match=message):
         executor.stream(abs, [1], item_timeout=5)

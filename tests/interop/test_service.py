@@ -28,7 +28,9 @@ CONNECTIONS = 64
 REQUESTS = 4  # on each connection, one after the other
 SMALLEST = 100_000  # what the service counts up to, and what that takes is some 10 ms
 ALONE = 0.3  # seconds, before and after the load, in which nothing but pings is asked
-SLOWER = 30  # times that a ping may take under load, on a busy machine: usually 1.2; 3,000 where the loop computes
+SLOWER = (
+    30  # times that a ping may take under load, on a busy machine: usually 1.2; 3,000 where the loop computes
+)
 
 
 @dataclass

@@ -174,7 +174,7 @@ def test_what_makes_no_sense_is_an_error_at_once(wrong: object) -> None:
     with Executor("serial") as executor:
         for call in (executor.map, executor.stream):
             with pytest.raises(TaskTypeError, match="progress must be True, False or a callable"):
-                call(abs, [1], progress=wrong)  # type: ignore[arg-type]
+                call(abs, [1], progress=wrong)  # type: ignore[call-overload]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

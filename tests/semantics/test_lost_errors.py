@@ -35,7 +35,7 @@ def test_once_when_the_future_goes_away(backend: str, caplog: pytest.LogCaptureF
 
 def test_not_before_it_does(backend: str, caplog: pytest.LogCaptureFixture) -> None:
     with Executor(backend) as executor:
-        future = executor.submit(fail, 3)
+        future: Future[Any] = executor.submit(fail, 3)
     assert not reports(caplog)
     assert isinstance(future.exception(), ValueError)
     del future
@@ -75,7 +75,7 @@ def test_not_when_somebody_looked(
     backend: str, look: Callable[[Future[Any]], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     with Executor(backend) as executor:
-        future = executor.submit(fail, 3)
+        future: Future[Any] = executor.submit(fail, 3)
         look(future)
         del future
     assert not reports(caplog)
@@ -92,7 +92,7 @@ def test_not_for_one_that_succeeded_or_was_cancelled(backend: str, caplog: pytes
 
 def test_waiting_is_not_looking(backend: str, caplog: pytest.LogCaptureFixture) -> None:
     with Executor(backend) as executor:
-        future = executor.submit(fail, 3)
+        future: Future[Any] = executor.submit(fail, 3)
         assert concurrent.futures.wait([future], 30).done == {future}
         assert future.done()
         del future

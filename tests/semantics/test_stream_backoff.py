@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okazja import Executor, WorkerDied
+from okazja import Executor, Outcome, WorkerDied
 from okazja._core import backoff
 
 Open = Callable[..., Executor]
@@ -147,6 +147,7 @@ def test_a_worker_that_died_is_an_error_like_others(open_executor: Open) -> None
     import os
 
     for retry_on, attempts in ((None, 2), (WorkerDied, 2), (ValueError, 1)):
+        outcome: Outcome[int, Any]
         [outcome] = open_executor("processes").stream(os._exit, [3], retries=1, retry_on=retry_on)
         assert isinstance(outcome.error, WorkerDied)
         assert outcome.attempts == attempts

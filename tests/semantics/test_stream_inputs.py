@@ -182,5 +182,5 @@ def test_a_sized_input_that_may_block_is_seen_through_by_shutdown(open_executor:
             return -number
 
     with Executor(backend) as executor:
-        stream = executor.stream(abs, Pages(), ordered=True)  # type: ignore[arg-type, var-annotated]
+        stream = executor.stream(abs, Pages(), ordered=True)  # type: ignore[call-overload]
     assert [outcome.value for outcome in stream] == list(range(2_000))

@@ -120,7 +120,7 @@ def test_a_generator_function_says_to_return_a_list_or_use_stream(backend: str) 
 
 def test_what_is_not_callable(backend: str) -> None:
     with Executor(backend) as executor, pytest.raises(TypeError, match="a task must be callable, got 3"):
-        executor.submit(3)  # type: ignore[arg-type]
+        executor.submit(3)  # type: ignore[call-overload]
 
 
 # --- default workers, compatibility attributes

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, assert_type
 
 import okazja
@@ -34,13 +34,13 @@ def submitting(executor: okazja.Executor) -> None:
 
 
 def submitting_what_does_not_fit(executor: okazja.Executor) -> None:
-    executor.submit(length, 3)  # type: ignore[arg-type]
-    executor.submit(length)  # type: ignore[call-arg]
-    executor.submit(length, "word", "another")  # type: ignore[call-arg]
+    executor.submit(length, 3)  # type: ignore[call-overload]
+    executor.submit(length)  # type: ignore[call-overload]
+    executor.submit(length, "word", "another")  # type: ignore[call-overload]
     executor.submit(repeat, "word", upper="yes")  # type: ignore[arg-type]
-    executor.submit(repeat, "word", lower=True)  # type: ignore[call-arg]
-    executor.submit("length", "word")  # type: ignore[arg-type]
-    executor.submit(length, fn="word")  # type: ignore[call-arg]
+    executor.submit(repeat, "word", lower=True)  # type: ignore[call-arg, arg-type]
+    executor.submit("length", "word")  # type: ignore[call-overload]
+    executor.submit(length, fn="word")  # type: ignore[call-overload]
 
 
 def mapping(executor: okazja.Executor) -> None:
@@ -52,9 +52,9 @@ def mapping(executor: okazja.Executor) -> None:
     assert_type(okazja.map(repeat, ["a"], [3], backend="threads", max_workers=2), list[str])
     executor.map(length, ["a"], progress=True)
     okazja.map(length, ["a"], progress=progressing)
-    executor.map(length, ["a"], progress="yes")  # type: ignore[arg-type]
-    executor.map(length, ["a"], chunksize="10")  # type: ignore[arg-type]
-    executor.map(length, 3)  # type: ignore[arg-type]
+    executor.map(length, ["a"], progress="yes")  # type: ignore[call-overload]
+    executor.map(length, ["a"], chunksize="10")  # type: ignore[call-overload]
+    executor.map(length, 3)  # type: ignore[call-overload]
     okazja.map(length, ["a"], max_workers="2")  # type: ignore[arg-type]
 
 
@@ -89,15 +89,15 @@ def streaming(executor: okazja.Executor) -> None:
     executor.stream(length, ["a"], item_timeout=None, on_error="yield")
     executor.stream(length, ["a"], progress=progressing)
     executor.stream(length, ["a"], progress=length)  # type: ignore[arg-type]
-    executor.stream(length, ["a"], item_timeout="2")  # type: ignore[arg-type]
-    executor.stream(length, ["a"], retries=1.5)  # type: ignore[arg-type]
-    executor.stream(length, ["a"], on_error="ignore")  # type: ignore[arg-type]
-    executor.stream(length, ["a"], False)  # type: ignore[call-arg]
+    executor.stream(length, ["a"], item_timeout="2")  # type: ignore[call-overload]
+    executor.stream(length, ["a"], retries=1.5)  # type: ignore[call-overload]
+    executor.stream(length, ["a"], on_error="ignore")  # type: ignore[call-overload]
+    executor.stream(length, ["a"], False)  # type: ignore[call-overload]
     executor.stream(length, ["a"], deadline=60, backoff=0.5, retry_on=OSError, max_failures=3, buffersize=10)
     executor.stream(length, ["a"], retry_on=(OSError, ValueError))
     executor.stream(length, ["a"], retry_on=lambda error: isinstance(error, OSError))
-    executor.stream(length, ["a"], retry_on="OSError")  # type: ignore[arg-type]
-    executor.stream(length, ["a"], backoff=None)  # type: ignore[arg-type]
+    executor.stream(length, ["a"], retry_on="OSError")  # type: ignore[call-overload]
+    executor.stream(length, ["a"], backoff=None)  # type: ignore[call-overload]
 
 
 async def awaiting(executor: okazja.Executor) -> None:
@@ -236,3 +236,20 @@ def primitives_that_make_no_sense(executor: okazja.Executor) -> None:
     executor.Lock(on_owner_death="ignore")  # type: ignore[arg-type]
     executor.Semaphore("two")  # type: ignore[arg-type]
     executor.Condition(executor.Semaphore())  # type: ignore[arg-type]
+
+
+async def words() -> AsyncIterator[str]:
+    yield "word"
+
+
+async def coroutine_functions(executor: okazja.Executor) -> None:
+    assert_type(executor.submit(length_later, "word"), okazja.Future[int])
+    assert_type(await executor.submit(length_later, "word"), int)
+    assert_type(executor.map(length_later, ["word"]), okazja.Results[int])
+    assert_type(executor.stream(length_later, words()), okazja.Results[okazja.Outcome[str, int]])
+    async for value in executor.map(length, words()):
+        assert_type(value, int)
+    async for outcome in executor.stream(length, words(), ordered=True):
+        assert_type(outcome.value, int | None)
+    async with okazja.Executor("asyncio", 1000, blocked_after=0.5) as loop:
+        assert_type(loop, okazja.Executor)

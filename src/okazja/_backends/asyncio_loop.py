@@ -21,7 +21,7 @@ from time import monotonic
 
 from okazja._backends.base import Capabilities, Deliver, Spec
 from okazja._backends.blocked import BlockWatch
-from okazja._backends.coroutine_calls import CoroutineCalls
+from okazja._backends.coroutine_calls import MOST_MARKED, CoroutineCalls
 from okazja._backends.loop_end import end_loop, new_loop
 from okazja._backends.plain_threads import PlainThreads
 from okazja._backends.serial import initializer_failed
@@ -48,6 +48,7 @@ class AsyncioBackend:
         can_kill=False,
         times_items=True,
         cancels=True,
+        most_marked=MOST_MARKED,
         threads_beside=THREADS,
         parameters=frozenset({"thread_name_prefix", "blocked_after"}),
     )
@@ -77,7 +78,7 @@ class AsyncioBackend:
             replace(
                 spec,
                 max_workers=self._most_threads,
-                first_slot=spec.max_workers,
+                first_slot=min(spec.max_workers, MOST_MARKED),
                 initializer=None,
                 initargs=(),
             ),
@@ -307,8 +308,8 @@ class AsyncioBackend:
             return
         self._running += 1
         if makes_coroutines(call.fn.target):
-            self._watch.busy()
             self._calls.start(call)
+            self._watch.busy()
             return
         self._on_threads += 1
         try:

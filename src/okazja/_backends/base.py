@@ -28,6 +28,7 @@ class Capabilities:
     times_items: bool  # an item that takes too long can be ended, or at least given up
     runs_at_once: bool = False  # a call is over when `send` returns
     cancels: bool = False  # what runs can be stopped at any time, without harm to anything else
+    most_marked: int | None = None  # workers that have slots on the board; None: all of them
     threads_beside: int = 0  # threads, at most, that have slots of their own after those of the workers
     parameters: frozenset[str] = frozenset()  # parameters of Executor that it honours beyond the common ones
 

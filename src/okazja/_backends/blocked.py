@@ -1,7 +1,8 @@
 """Blocked event loops are seen: a thread looks at the loop now and then, while coroutines run on it.
 
 Where it finds the loop in the middle of a task it asks the loop to answer, and if no answer comes for too long it says
-which task it is and where it stands, once. A loop that only waits is not woken for this.
+which task it is and where it stands, once. A loop that only waits is not woken for this. A task that blocks for longer
+than it may run is interrupted.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from itertools import takewhile
-from time import monotonic
+from time import monotonic, perf_counter
 from types import FrameType
 from typing import Any
 
 from okazja._backends.base import Spec
-from okazja._backends.thread_limits import may_be_daemon
+from okazja._backends.thread_limits import may_be_daemon, raise_in
 from okazja._core.messages import Call
+from okazja._core.timeouts import stop_call
+from okazja._worker.interrupt import Interrupted
 
 __all__ = ["BLOCKED_AFTER", "BlockWatch"]
 
@@ -42,11 +45,11 @@ class BlockWatch:
         self._wanted = threading.Event()
         self._closed = threading.Event()
         self._rests = False  # the watcher has nothing to do
-        self._asked = 0.0  # since when the loop owes an answer; 0: it does not
+        self._owes_answer = False  # the loop does
         self._watcher: threading.Thread | None = None
 
     def busy(self) -> None:
-        """A coroutine begins."""
+        """A coroutine has begun."""
         if self._watcher is None and self._after <= threading.TIMEOUT_MAX:
             watcher = threading.Thread(
                 target=self._watch, name=f"okazja-{self._name}-blocked", daemon=may_be_daemon()
@@ -74,40 +77,49 @@ class BlockWatch:
                 continue
             self._wanted.clear()
             self._rests = True
-            if not self._running:  # else one has begun meanwhile, and seen nobody rest
+            # Else one has begun meanwhile, or all is over, and nobody was seen to rest.
+            if not self._running and not self._closed.is_set():
                 self._wanted.wait()
 
     def _look(self) -> None:
-        if asyncio.current_task(self._loop) is None:
+        """If the loop is in the middle of a task, see whether that goes on for too long.
+
+        One that runs through very many short steps is late as well, but each time another task is found.
+        """
+        suspect = asyncio.current_task(self._loop)
+        if suspect is None:
             return
-        self._asked = asked = monotonic()
+        self._owes_answer = True
+        since, said = monotonic(), False
         try:
             self._loop.call_soon_threadsafe(self._answer)
         except RuntimeError:  # it was closed
             return
-        said = False
-        while self._asked and not self._closed.wait(self._after / LOOKS):
-            if not said and monotonic() - asked >= self._after and self._asked:
-                self._say(monotonic() - asked)
-                said = True
+        while not self._closed.wait(self._after / LOOKS) and self._owes_answer:
+            task = asyncio.current_task(self._loop)
+            if task is not suspect:
+                suspect, since, said = task, monotonic(), False
+            elif task is not None and monotonic() - since >= self._after:
+                said = said or self._say(task, monotonic() - since)
+                self._interrupt_if_due(task)
 
     def _answer(self) -> None:
-        self._asked = 0.0
+        self._owes_answer = False
 
-    def _say(self, seconds: float) -> None:
-        task = asyncio.current_task(self._loop)
-        call = next((call for call, attempt in list(self._running.items()) if attempt.task is task), None)
+    def _say(self, task: asyncio.Task[Any], seconds: float) -> bool:
+        """Report a task; False if it has gone on just now."""
         frame = sys._current_frames().get(self._thread)
         inner = [*takewhile(lambda pair: not _is_below(pair[0]), traceback.walk_stack(frame))]
-        if not inner or not self._asked:
-            return  # it has gone on
+        if not inner or asyncio.current_task(self._loop) is not task or not self._owes_answer:
+            return False
+        call = self._call_of(task)
         item = f" (item {call.base})" if call is not None and call.base >= 0 else ""
-        what = f"{task.get_name()}{item}" if task is not None else "a callback"
         where, line = inner[0]
         log.warning(
-            "%s has blocked the event loop of %s for %.2f s so far: it stands at line %d of %s, in %s. Await "
-            "what waits, or submit what computes to threads or processes\n%s",
-            what,
+            "%s%s has blocked the event loop of %s for %.2f s so far: it stands at line %d of %s, in %s. Await what "
+            "waits, or submit what computes to threads or processes\n%s",
+            task.get_name(),
+            item,
             self._name,
             seconds,
             line,
@@ -115,6 +127,32 @@ class BlockWatch:
             where.f_code.co_name,
             "".join(reversed(traceback.StackSummary.extract(iter(inner)).format())).rstrip(),
         )
+        return True
+
+    def _call_of(self, task: asyncio.Task[Any]) -> Call | None:
+        return next((call for call, attempt in list(self._running.items()) if attempt.task is task), None)
+
+    def _interrupt_if_due(self, task: asyncio.Task[Any]) -> None:
+        """Where a blocking task is overdue, nobody but this thread can end it: the loop's timers stand still.
+
+        The exception lands where the loop's thread goes on. That is in the task, unless it left it in the very moment
+        between the look and the act, after having been there for all of the time before.
+        """
+        call = self._call_of(task)
+        attempt = self._running.get(call) if call is not None else None
+        if call is None or attempt is None or attempt.where is not None or not attempt.started:
+            return
+        halt = getattr(call.sink, "halt", None)
+        if halt is not None:
+            stop_call(call, halt)
+        if call.limit is None or perf_counter() < attempt.started + call.limit:
+            return
+        frame = sys._current_frames().get(self._thread)
+        inner = takewhile(lambda pair: not _is_below(pair[0]), traceback.walk_stack(frame))
+        lines = traceback.StackSummary.extract(inner).format()
+        attempt.where = "".join(["Traceback (most recent call last):\n", *reversed(lines), "Interrupted"])
+        if self._running.get(call) is attempt and asyncio.current_task(self._loop) is task:
+            raise_in(self._thread, Interrupted)
 
 
 def _is_below(frame: FrameType) -> bool:

@@ -24,7 +24,9 @@ from okazja._worker.coroutines import standing
 from okazja._worker.own_loop import cancelled
 from okazja.errors import RemoteTraceback
 
-__all__ = ["CoroutineCalls"]
+__all__ = ["MOST_MARKED", "CoroutineCalls"]
+
+MOST_MARKED = 1000  # coroutines that have a mark on the board: nobody reads a tree with more
 
 log = logging.getLogger("okazja")
 
@@ -51,7 +53,9 @@ class CoroutineCalls:
         self._loop = loop
         self._board = spec.board
         self._over = over
-        self._slots = list(range(spec.max_workers - 1, -1, -1))
+        self._marked = min(spec.max_workers, MOST_MARKED)
+        beyond = range(spec.board.slots, spec.board.slots + spec.max_workers - self._marked)
+        self._slots = [*reversed(beyond), *range(self._marked - 1, -1, -1)]  # the last one is taken next
         self._words: list[memoryview] = []  # of the slots that were used so far
         self._described: list[str] = []  # what these say
         self._pid, self._tid = os.getpid(), threading.get_native_id()
@@ -61,11 +65,12 @@ class CoroutineCalls:
         """Run a call that has begun."""
         slot = call.slot = self._slots.pop()
         attempt = _Attempt(call, slot)
-        self._mark(slot, call)
+        if slot < self._marked:
+            self._mark(slot, call)
         attempt.task = self._loop.create_task(self._run(attempt), name=call.fn.name, context=call.context)
         self.attempts[call] = attempt
         if call.limit is not None:
-            attempt.timer = self._loop.call_later(call.limit, self._cancel, attempt)
+            attempt.timer = self._loop.call_later(call.limit, self._look_at, attempt, call.limit)
 
     def _mark(self, slot: int, call: Call) -> None:
         if slot == len(self._words):  # the lowest free slot is taken first
@@ -118,11 +123,12 @@ class CoroutineCalls:
 
     def _settle(self, attempt: _Attempt, reply: Reply) -> None:
         attempt.over = True
-        words = self._words[attempt.slot]
-        words[DONE] += 1
-        words[CALL] = 0
-        if attempt.slot:  # an executor with nothing to do shows one worker
-            words[PID] = 0
+        if attempt.slot < self._marked:
+            words = self._words[attempt.slot]
+            words[DONE] += 1
+            words[CALL] = 0
+            if attempt.slot:  # an executor with nothing to do shows one worker
+                words[PID] = 0
         self._slots.append(attempt.slot)
         del attempt
         self._over(reply)
@@ -141,6 +147,14 @@ class CoroutineCalls:
         attempt = self.attempts.get(call)
         if attempt is not None and not attempt.over:
             stop_call(call, stop)
+            self._cancel(attempt)
+
+    def _look_at(self, attempt: _Attempt, limit: float) -> None:
+        """Its time should be over. A loop's clock may be coarse, and a task begin late."""
+        left = attempt.started + limit - perf_counter() if attempt.started else limit
+        if left > 0:
+            attempt.timer = self._loop.call_later(max(left, 0.001), self._look_at, attempt, limit)
+        else:
             self._cancel(attempt)
 
     def _cancel(self, attempt: _Attempt) -> None:

@@ -26,7 +26,7 @@ from okazja._worker.coroutines import runs_coroutine, standing_in, wake
 from okazja._worker.interrupt import Interrupted
 from okazja.errors import RemoteTraceback
 
-__all__ = ["ThreadLimits", "may_be_daemon", "take"]
+__all__ = ["ThreadLimits", "may_be_daemon", "raise_in", "take"]
 
 LINGER = 0.1  # seconds that the watcher stays when nothing runs, so that short calls don't start one each
 
@@ -96,7 +96,7 @@ class ThreadLimits:
             reply = serial.execute(call)
             if not attempt.take_end():
                 attempt.sent.acquire()
-                _raise_in(attempt.ident, None)
+                raise_in(attempt.ident, None)
         except Interrupted:
             pass  # it was late; there is only one
         self._unregister(attempt)
@@ -214,7 +214,7 @@ def _interrupt(attempt: Attempt) -> None:
     try:
         attempt.where = ""
         attempt.where = _where(attempt.ident)
-        _raise_in(attempt.ident, Interrupted)
+        raise_in(attempt.ident, Interrupted)
         wake(attempt.ident)
     finally:
         attempt.sent.release()
@@ -223,7 +223,7 @@ def _interrupt(attempt: Attempt) -> None:
         waiting.rouse(attempt.ident)  # it may sleep at a lock, where it sees nothing
 
 
-def _raise_in(ident: int, kind: type[BaseException] | None) -> None:
+def raise_in(ident: int, kind: type[BaseException] | None) -> None:
     """Raise an exception in a thread as soon as it runs Python code, or withdraw one that was not raised yet."""
     what = None if kind is None else ctypes.py_object(kind)
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), what)

@@ -69,7 +69,8 @@ class Engine(Traffic):
         self.number = next(_numbers)
         self.name = f"{backend_name}-{self.number}"
         self.backend_name = backend_name
-        slots = max_workers + backend.capabilities.threads_beside
+        marked = min(max_workers, backend.capabilities.most_marked or max_workers)
+        slots = marked + backend.capabilities.threads_beside
         board = Board.create(slots, number=self.number, backend=backend_name, name=self.name)
         super().__init__(backend, board, max_workers, max_items, spec_options.get("memory_limit"))
         self.functions = FunctionTable()

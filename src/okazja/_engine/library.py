@@ -139,7 +139,11 @@ class _Trio:
             with scope:
                 await work()
 
-        self._token.run_sync_soon(self._trio.lowlevel.spawn_system_task, work_in_scope)
+        def start() -> None:
+            with suppress(RuntimeError):  # trio's run is about to end, and takes no more tasks
+                self._trio.lowlevel.spawn_system_task(work_in_scope)
+
+        self._token.run_sync_soon(start)
 
         def cancel() -> None:
             with suppress(self._trio.RunFinishedError):

@@ -40,6 +40,9 @@ MOST_BYTES = 1 << 25  # of arguments and results of the same, as they travel or 
 PER_WORKER = 4  # chunks that may be on their way for each worker; more input is drawn at half of it
 
 
+_NO_KEYWORDS: dict[str, Any] = {}  # of all items; never changed
+
+
 class Run:
     """One map or stream over an input."""
 
@@ -225,7 +228,7 @@ class Run:
         engine = self._engine
         if engine.shares_memory:
             args = items[0] if self._star else (items[0],)
-            engine.dispatch(self._call(codec.ARGS, (args, {}), chunk, 0, 1))
+            engine.dispatch(self._call(codec.ARGS, (args, _NO_KEYWORDS), chunk, 0, 1))
             return
         kind, payload, errors = codec.encode_items(items, self._star, engine.arena)
         chunk.bytes = chunk.sent = len(payload)

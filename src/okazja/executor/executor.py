@@ -13,10 +13,10 @@ import os
 import signal
 import threading
 import weakref
-from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Sequence
 from contextvars import ContextVar
 from time import monotonic
-from typing import Any, Literal, ParamSpec, Self, TypeVar
+from typing import Any, Literal, ParamSpec, Self, TypeVar, overload
 
 from okazja._backends import find_backend
 from okazja._backends.thread_limits import may_be_daemon
@@ -66,10 +66,13 @@ MIN_MEMORY = 64 << 20  # bytes; what a worker needs for itself is about a third 
 class Executor(Factories, concurrent.futures.Executor):
     """Runs calls with the backend of the given name.
 
-    backend: ``"serial"`` (in the calling thread, at once), ``"threads"``, or ``"processes"`` (Linux).
+    backend: ``"serial"`` (in the calling thread, at once), ``"threads"``, ``"asyncio"`` (coroutines on an event loop
+    in a thread of its own, plain functions on at most ``min(32, cpus + 4)`` threads beside it), or ``"processes"``
+    (Linux).
     max_workers: default as in the standard library, with `okazja.cpu_count()` as the CPUs: 1,
-    ``min(32, cpus + 4)``, cpus.
-    initializer, initargs: called in each worker before its first call.
+    ``min(32, cpus + 4)``, 100, cpus. On asyncio: how many calls run at once, of both kinds together.
+    initializer, initargs: called in each worker before its first call; on asyncio once, in the loop's thread. May be a
+    coroutine function.
     thread_name_prefix: for threads.
     mp_context: for processes: a ``multiprocessing`` context or the name of a start method (``"fork"``,
     ``"spawn"``, ``"forkserver"``); default: okazja's own zygote, which is as quick as a fork and as
@@ -80,8 +83,14 @@ class Executor(Factories, concurrent.futures.Executor):
     inner_max_num_threads: for processes: threads that numeric libraries (BLAS, OpenMP) may use in each worker.
     ``"auto"``: all workers together use as many as there are CPUs; None: whatever they do by themselves. Environment
     variables that you have set (``OMP_NUM_THREADS``) win.
+    blocked_after: for asyncio: seconds after which a coroutine that blocks the loop is reported, with the line it
+    stands on, by the logger ``okazja``; default 0.1, ``float("inf")`` for never.
     context: for processes: the context variables whose values, those of the submitter, tasks shall see;
-    on serial and threads tasks see all of them.
+    on the others tasks see all of them.
+
+    Tasks may be coroutine functions on every backend: a coroutine that a call returns is run to its end, where the call
+    was made. In a coroutine of your own write ``async with Executor(...)``, ``await executor.submit(...)`` and
+    ``async for``, which never block its event loop.
 
     Raises UnknownBackend, BadInput (a ValueError), UnsupportedParameter (a TypeError) or UnsupportedHere.
     """
@@ -158,20 +167,40 @@ class Executor(Factories, concurrent.futures.Executor):
 
     # --- the interface of concurrent.futures --------------------------------------------------------------
 
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+    @overload
+    def submit(
+        self, fn: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Future[T]: ...
+
+    @overload
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]: ...
+
+    def submit(self, fn: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> Future[Any]:
         """Have ``fn(*args, **kwargs)`` run; returns its future, which can also be awaited.
 
         Arguments are pickled here, where the backend needs it; if that fails the future has the error.
         Raises TaskTypeError if ``fn`` can't be a task, ExecutorShutdown (a RuntimeError) after shutdown
         and ExecutorBroken (a BrokenExecutor) once workers can't be kept alive.
         """
-        future: Future[T] = Future()
+        future: Future[Any] = Future()
         try:
             submit(self._engine, future, fn, args, kwargs, self._context_vars)
             return future
         finally:
             del future  # the frames of a serial call's exception lead here, see serial.execute
 
+    @overload
+    def map(
+        self,
+        fn: Callable[..., Coroutine[Any, Any, T]],
+        *iterables: Iterable[Any] | AsyncIterable[Any],
+        timeout: float | None = None,
+        chunksize: int | None = None,
+        buffersize: int | None = None,
+        progress: bool | Callable[[Progress], object] = False,
+    ) -> Results[T]: ...
+
+    @overload
     def map(
         self,
         fn: Callable[..., T],
@@ -180,7 +209,17 @@ class Executor(Factories, concurrent.futures.Executor):
         chunksize: int | None = None,
         buffersize: int | None = None,
         progress: bool | Callable[[Progress], object] = False,
-    ) -> Results[T]:
+    ) -> Results[T]: ...
+
+    def map(
+        self,
+        fn: Callable[..., Any],
+        *iterables: Iterable[Any] | AsyncIterable[Any],
+        timeout: float | None = None,
+        chunksize: int | None = None,
+        buffersize: int | None = None,
+        progress: bool | Callable[[Progress], object] = False,
+    ) -> Results[Any]:
         """An iterator, for ``for`` and ``async for``, over ``fn``'s results for the items, in the order of the input.
 
         Begins at once, draws the input as results are taken, and keeps memory bounded. An error of an
@@ -295,6 +334,33 @@ class Executor(Factories, concurrent.futures.Executor):
         """
         return Group(Pool(self._engine, self._context_vars, self), deadline=deadline)
 
+    @overload
+    def stream(
+        self,
+        fn: Callable[[T], Coroutine[Any, Any, R]],
+        iterable: Iterable[T] | AsyncIterable[T],
+        *,
+        ordered: bool = False,
+        item_timeout: float | None = None,
+        deadline: float | None = None,
+        retries: int = 0,
+        backoff: float = 0.0,
+        retry_on: type[BaseException]
+        | tuple[type[BaseException], ...]
+        | Callable[[BaseException], object]
+        | None = None,
+        on_error: Literal["yield", "raise"] = "yield",
+        max_failures: int | None = None,
+        buffersize: int | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: Callable[[T], Any] | None = None,
+        version: str | None = None,
+        retry_failed: bool = True,
+        trust: bool = False,
+        progress: bool | Callable[[Progress], object] = False,
+    ) -> Results[Outcome[T, R]]: ...
+
+    @overload
     def stream(
         self,
         fn: Callable[[T], R],
@@ -318,10 +384,36 @@ class Executor(Factories, concurrent.futures.Executor):
         retry_failed: bool = True,
         trust: bool = False,
         progress: bool | Callable[[Progress], object] = False,
-    ) -> Results[Outcome[T, R]]:
+    ) -> Results[Outcome[T, R]]: ...
+
+    def stream(
+        self,
+        fn: Callable[[T], Any],
+        iterable: Iterable[T] | AsyncIterable[T],
+        *,
+        ordered: bool = False,
+        item_timeout: float | None = None,
+        deadline: float | None = None,
+        retries: int = 0,
+        backoff: float = 0.0,
+        retry_on: type[BaseException]
+        | tuple[type[BaseException], ...]
+        | Callable[[BaseException], object]
+        | None = None,
+        on_error: Literal["yield", "raise"] = "yield",
+        max_failures: int | None = None,
+        buffersize: int | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: Callable[[T], Any] | None = None,
+        version: str | None = None,
+        retry_failed: bool = True,
+        trust: bool = False,
+        progress: bool | Callable[[Progress], object] = False,
+    ) -> Results[Outcome[T, Any]]:
         """An Outcome for every item, exactly one, whatever happens to it.
 
-        Draws the input lazily and keeps memory bounded, as ``map`` does. An input that may block (a generator, a file)
+        Draws the input lazily and keeps memory bounded, as ``map`` does. The input may be asynchronous, where an event
+        loop runs, and outcomes can be taken with ``async for``. An input that may block (a generator, a file)
         is read by a thread of its own, up to 512 items ahead, so that outcomes never wait for it; on serial it is drawn
         in the calling thread. When the iterator is closed or dropped early, what runs is interrupted, and on processes
         ended by force a second later.
@@ -329,7 +421,8 @@ class Executor(Factories, concurrent.futures.Executor):
         ordered: outcomes in the order of the input; default: as they come.
         item_timeout: seconds that an item may run, from when its worker begins it; then it is interrupted, and
         ended by force a second later if it goes on; its error is a TimeoutError. Default: as long as it takes.
-        On threads, what can't be interrupted is left behind; not for serial.
+        Coroutines are cancelled. What can't be interrupted on threads, or goes on although it was cancelled, is left
+        behind; not for serial.
         deadline: seconds from now for all of it. Then nothing more is drawn, what runs is ended as by item_timeout,
         every item that was drawn has its outcome, and at last TimeoutError is raised. On serial it is looked at
         between two items. Default: none.
@@ -363,7 +456,7 @@ class Executor(Factories, concurrent.futures.Executor):
         if item_timeout is not None and not self._engine.backend.capabilities.times_items:
             raise UnsupportedParameter(
                 f"item_timeout={item_timeout!r} means nothing to the backend {self.backend!r}, where items run in the "
-                f"calling thread: leave it out, or use 'threads' or 'processes'"
+                f"calling thread: leave it out, or use 'threads', 'asyncio' or 'processes'"
             )
         self._engine.check_open()
         observers = observers_of(progress, fn)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["ProcessNode", "ThreadNode", "Tree", "tree"]
 
 ZYGOTE = "okazja-zygote"  # what a zygote calls itself, where processes can do so
+MOST_SHOWN = 5  # workers of one thread, which are coroutines
 COMMAND_WIDTH = 60  # characters of a command line that are shown
 
 
@@ -216,7 +217,10 @@ def _process_line(node: ProcessNode) -> str:
 
 
 def _suffix(work: tuple[Work, ...]) -> str:
-    return ": " + "; ".join(map(str, work)) if work else ""
+    shown = [str(one) for one in work[:MOST_SHOWN]]
+    if len(work) > MOST_SHOWN:
+        shown.append(f"and {len(work) - MOST_SHOWN} more")
+    return ": " + "; ".join(shown) if work else ""
 
 
 def _branches(node: ProcessNode) -> list[str]:
