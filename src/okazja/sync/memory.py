@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, NoReturn
 
 from okazja.errors import BadInput
 from okazja.sync.carriers import Array, Shared, Value
@@ -73,7 +73,8 @@ class _ArrayMethods:
 
     def get_lock(self) -> Any:
         """Its lock. Raises AttributeError if it was made with ``lock=False``."""
-        return lock_of(self)
+        lock = self._lock
+        return no_lock() if lock is None else lock
 
     def get_obj(self) -> Any:
         """The ctypes object in the memory itself: the array is one."""
@@ -102,11 +103,9 @@ def array_type(element: Any, length: int) -> Any:
     return made
 
 
-def lock_of(shared: Any) -> Any:
-    """The lock of a value or an array."""
-    if shared._lock is None:
-        raise AttributeError("it has no lock: it was made with lock=False")
-    return shared._lock
+def no_lock() -> NoReturn:
+    """Raise AttributeError."""
+    raise AttributeError("it has no lock: it was made with lock=False")
 
 
 class SharedValue(Value):
@@ -130,7 +129,8 @@ class SharedValue(Value):
 
     def get_lock(self) -> Any:
         """Its lock. Raises AttributeError if it was made with ``lock=False``."""
-        return lock_of(self)
+        lock = self._lock
+        return no_lock() if lock is None else lock
 
     def get_obj(self) -> Any:
         """The ctypes object in the memory itself."""

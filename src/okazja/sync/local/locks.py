@@ -161,11 +161,7 @@ class LocalRLock(_LocalLockable, RLock):
 
     __slots__ = ()
 
-    def __enter__(self) -> bool:
-        return self._acquire()
-
-    def _acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        deadline = None if blocking and timeout == -1 else deadline_for(blocking, timeout)
+    def __enter__(self, blocking: bool = True, deadline: float | None = None) -> bool:
         mine: Hold = [get_ident()]
         hold = None
         try:
@@ -182,6 +178,11 @@ class LocalRLock(_LocalLockable, RLock):
             self._undo(mine)
             raise
 
+    def _acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        return self.__enter__(
+            blocking, None if blocking and timeout == -1 else deadline_for(blocking, timeout)
+        )
+
     async def _acquire_plain_soon(self, timeout: float = -1) -> bool:
         mine: Hold = [get_ident()]
         deadline = deadline_for(True, timeout)
@@ -192,6 +193,11 @@ class LocalRLock(_LocalLockable, RLock):
         return hold is mine or await self._wait_turn_soon(mine, deadline)
 
     def _release(self) -> None:
+        self.__exit__(None, None, None)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         hold = self._held.get(0)
         if hold is None or hold[0] != get_ident():
             raise RuntimeError("cannot release un-acquired lock")

@@ -60,6 +60,7 @@ class SharedQueue(Queue):
         self._region, self._place, self._locks = region, place, locks
         self._words = region.words
         self._slots = Slots.of(region)
+        self._here = self._slots.here
         self._ring = Ring(region, place)
         self._putting = Side(region, place + PUTTING, locks[0])
         self._taking = Side(region, place + TAKING, locks[1])
@@ -145,7 +146,20 @@ class SharedQueue(Queue):
                 return
 
     def _try_put(self, kind: int, data: bytes) -> bool:
-        if not self._putting.run(self._put_inside, kind, data):
+        side = self._putting
+        try:
+            want, mark, _ = self._here.seat
+        except AttributeError:  # the thread's first time
+            want, mark, _ = self._slots.seat()
+        without_lock = put = False
+        try:  # see Side
+            want.value = side.place
+            if side.alone.value == mark:
+                without_lock = True
+                put = self._put_inside(kind, data)
+        finally:
+            want.value = 0
+        if not (put if without_lock else side.locked(mark, self._put_inside, kind, data)):
             return False
         if self._getters.hint.value:
             self._getters.wake_one()
@@ -188,7 +202,21 @@ class SharedQueue(Queue):
                 return record
 
     def _try_get(self) -> tuple[int, bytes] | None:
-        record = self._taking.run(self._take_inside)
+        side = self._taking
+        try:
+            want, mark, _ = self._here.seat
+        except AttributeError:  # the thread's first time
+            want, mark, _ = self._slots.seat()
+        without_lock, record = False, None
+        try:  # see Side
+            want.value = side.place
+            if side.alone.value == mark:
+                without_lock = True
+                record = self._take_inside(mark - 1)
+        finally:
+            want.value = 0
+        if not without_lock:
+            record = side.locked(mark, self._take_inside, mark - 1)
         if record is None:
             return None
         if self._getters.hint.value and not self._ring.empty:
@@ -197,14 +225,13 @@ class SharedQueue(Queue):
             self._putters.wake_one()
         return record
 
-    def _take_inside(self) -> tuple[int, bytes] | None:
+    def _take_inside(self, slot: int) -> tuple[int, bytes] | None:
         words, ring = self._words, self._ring
         before = ring.head.value
         if before == ring.tail.value:
             if words[self._shut_word]:
                 raise ShutDown
             return None
-        slot = self._slots.here.seat[1] - 1
         if slot not in self._known:
             self._begin_to_count(slot)
         kind, data, after = ring.at(before)
@@ -223,7 +250,7 @@ class SharedQueue(Queue):
 
     def _in_use(self) -> set[int]:
         """The blocks that records name."""
-        records = self._putting.alone(self._taking.alone, self._ring.records)
+        records = self._putting.apart(self._taking.apart, self._ring.records)
         return {marshal.loads(data)[0] for kind, data in records if kind >= LARGE}
 
     def _await_item(self, timeout: float) -> bool:
@@ -281,7 +308,7 @@ class SharedQueue(Queue):
             pid = name & (1 << PID_BITS) - 1
             if not name or started(pid) == name >> PID_BITS:
                 continue
-            lost = self._taking.alone(self._write_off, slot, name)
+            lost = self._taking.apart(self._write_off, slot, name)
             if lost:
                 warnings.warn(
                     f"process {pid} died with {lost} items of a queue that it had taken and not said to be done: they "
@@ -318,7 +345,7 @@ class SharedQueue(Queue):
             room.wake_all()
 
     def _drain(self) -> None:
-        self._putting.alone(bool)  # whoever was putting has done so
+        self._putting.apart(bool)  # whoever was putting has done so
         try:
             while True:
                 record = self._try_get()

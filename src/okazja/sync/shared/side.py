@@ -22,7 +22,7 @@ from okazja.sync.shared import counter
 from okazja.sync.shared.layout import PID, START, WANT, WANT_STEP
 from okazja.sync.shared.lock import QuietLock
 from okazja.sync.shared.region import Region
-from okazja.sync.shared.slots import Slots, started
+from okazja.sync.shared.slots import started
 
 __all__ = ["SIDE_WORDS", "Side", "new_lock"]
 
@@ -38,34 +38,32 @@ R = TypeVar("R")
 
 
 class Side:
-    """One of them. ``place``: the index of its first word; ``lock``: that of its lock."""
+    """One of them. ``place``: the index of its first word; ``lock``: that of its lock.
 
-    __slots__ = ("_alone", "_here", "_lock", "_registered", "_slots", "_words", "place")
+    To go in without the lock, in a thread whose place is (want, mark, seat)::
+
+        try:
+            want.value = side.place
+            if side.alone.value == mark:
+                ...  # inside
+        finally:
+            want.value = 0
+    """
+
+    __slots__ = ("_lock", "_registered", "_words", "alone", "place")
 
     def __init__(self, region: Region, place: int, lock: int) -> None:
         self._words = region.words
-        self._slots = Slots.of(region)
-        self._here = self._slots.here
-        self._alone = region.cell(place + ALONE)
+        self.alone = region.cell(place + ALONE)  # slot, plus 1, of the thread that may go in without the lock
         self._lock = QuietLock(region, lock)
         self._registered = 0  # the process that has asked to have its writes seen when others want it
         self.place = place
 
-    def run(self, action: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call ``action`` inside. It takes no lock and waits for nothing."""
-        try:
-            want, mark, _ = self._here.seat
-        except AttributeError:  # the thread's first time
-            want, mark, _ = self._slots.seat()
-        try:
-            want.value = self.place
-            if self._alone.value == mark:
-                return action(*args, **kwargs)
-        finally:
-            want.value = 0
-        return self._run_locked(action, mark, *args, **kwargs)
+    def locked(self, mark: int, action: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call ``action`` inside, with the lock, for a thread that may not go in without (its slot, plus 1).
 
-    def _run_locked(self, action: Callable[P, R], mark: int, *args: P.args, **kwargs: P.kwargs) -> R:
+        It takes no lock and waits for nothing. From some time on that thread may go in without.
+        """
         words, place = self._words, self.place
         with self._lock:
             if words[place]:
@@ -80,7 +78,7 @@ class Side:
                     words[place] = mark
         return result
 
-    def alone(self, action: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    def apart(self, action: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call ``action`` inside, with the lock: it may go inside of another side."""
         with self._lock:
             if self._words[self.place]:
