@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from okazja._engine.library import library
 from okazja._worker.cancellation import group_token
 from okazja._worker.task import name_of
 from okazja.errors import LoopRunning, TaskTypeError
@@ -33,7 +34,7 @@ def run(coroutine: Awaitable[T], *, debug: bool | None = None, loop_factory: Loo
     """
     if not inspect.isawaitable(coroutine):
         raise TaskTypeError(f"okazja.run() takes a coroutine, got {coroutine!r}{_remedy(coroutine)}")
-    if asyncio._get_running_loop() is None:
+    if library() is None:
         return _run(coroutine, debug, loop_factory)
     if _in_notebook():
         result: T = _Helper(coroutine, debug, loop_factory).result()

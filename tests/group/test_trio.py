@@ -64,3 +64,11 @@ def test_own_workers() -> None:
         return future.result()
 
     assert trio.run(main) == 9
+
+
+def test_run_says_to_await() -> None:
+    async def main() -> None:
+        with pytest.raises(okazja.LoopRunning, match="write `await nap"):
+            okazja.run(tasks.nap(0.01))
+
+    trio.run(main)

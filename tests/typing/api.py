@@ -228,7 +228,7 @@ async def awaited_primitives(executor: okazja.Executor) -> None:
         await event.wait()
     await queue.put("item")
     item = await queue.get()
-    print(item)
+    assert item
     await queue.join()
     await executor.Barrier(1).wait()
 

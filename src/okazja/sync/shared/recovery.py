@@ -12,6 +12,7 @@ Whoever dies in the middle of this leaves the primitive marked as uncounted, and
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterable
@@ -53,6 +54,8 @@ from okazja.sync.shared.layout import (
 from okazja.sync.shared.slots import Slots, started
 
 __all__ = ["Recovery", "recount", "recover"]
+
+log = logging.getLogger("okazja")
 
 STALLED = 0.02  # seconds that a window may stay open before its thread is taken for stopped
 GLANCE = 0.0002  # seconds between two looks at a window
@@ -101,7 +104,11 @@ class Recovery:
                     self._works = False
                     return
                 self._wanted = False
-            left = recover(self._slots)
+            try:
+                left = recover(self._slots)
+            except Exception:  # those who wait find the dead by themselves, or say why they can't
+                log.exception("what a worker held when it ended could not be given to others")
+                left = False
             if left:
                 time.sleep(AGAIN)
 

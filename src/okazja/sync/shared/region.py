@@ -14,6 +14,7 @@ import ctypes
 import fcntl
 import mmap
 import os
+import resource
 import secrets
 import struct
 import threading
@@ -38,6 +39,7 @@ from okazja.sync.shared.layout import (
 __all__ = ["Cell", "Region", "Ticket"]
 
 ROOM = 1 << 36  # bytes of addresses; memory is taken page by page
+SMALLEST = 1 << 24
 Cell: TypeAlias = ctypes.c_int64
 Ticket: TypeAlias = tuple[int, int, int]  # process id of the owner, its descriptor, key
 
@@ -57,7 +59,7 @@ class Region:
     def __init__(self, fd: int, ticket: Ticket, *, owner: bool) -> None:
         self.ticket = ticket
         self._fd = fd if owner else -1  # what the ticket names
-        self._memory = mmap.mmap(fd, ROOM)
+        self._memory = mmap.mmap(fd, os.fstat(fd).st_size)
         self.words = memoryview(self._memory).cast("Q")
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
         self._mutex = threading.Lock()  # taken before the guard, by the threads of this process
@@ -75,7 +77,7 @@ class Region:
         """New memory, all zeros, owned by this process. Raises OSError."""
         fd = os.memfd_create("okazja-primitives", os.MFD_CLOEXEC)
         try:
-            os.ftruncate(fd, ROOM)
+            os.ftruncate(fd, _room())
             region = cls(fd, (os.getpid(), fd, secrets.randbits(63)), owner=True)
         except BaseException:
             os.close(fd)
@@ -107,7 +109,7 @@ class Region:
         except OSError as error:
             raise ExecutorShutdown(_gone(pid)) from error
         try:
-            if os.fstat(fd).st_size != ROOM or os.pread(fd, 2 * WORD, 0) != struct.pack(
+            if os.fstat(fd).st_size < FIRST_FREE or os.pread(fd, 2 * WORD, 0) != struct.pack(
                 "QQ", MAGIC_VALUE, key
             ):
                 raise ExecutorShutdown(_gone(pid))
@@ -125,8 +127,9 @@ class Region:
     def _allocate(self, nbytes: int) -> int:
         start = self.words[TOP]
         end = start + -(-nbytes // LINE) * LINE
-        if end > ROOM:
-            raise MemoryError(f"{nbytes} bytes don't fit: the primitives of an executor have {ROOM:,} bytes")
+        room = len(self._memory)
+        if end > room:
+            raise MemoryError(f"{nbytes} bytes don't fit: the primitives of an executor have {room:,} bytes")
         self.words[TOP] = end
         return start
 
@@ -195,6 +198,12 @@ class Region:
         self._fd = -1
         for forget in self.forgets:
             forget()
+
+
+def _room() -> int:
+    """ROOM, or what a limit to this process's addresses leaves of it."""
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return ROOM if limit == resource.RLIM_INFINITY else min(ROOM, max(limit // 8, SMALLEST) // LINE * LINE)
 
 
 def _open_again(fd: int) -> int:
