@@ -111,6 +111,16 @@ class Queue(ABC):
     def task_done(self) -> None:
         """Say that an item that was taken is done. Raises ValueError if said more often than items were put."""
 
+    @property
+    @abstractmethod
+    def unfinished_tasks(self) -> int:
+        """How many items were put and not said to be done."""
+
+    @property
+    @abstractmethod
+    def is_shutdown(self) -> bool:
+        """Whether it was shut down."""
+
     @abstractmethod
     def qsize(self) -> int:
         """How many items wait; others may change it at once."""

@@ -216,6 +216,16 @@ class LocalQueue(Local, Queue):
             if not self._unfinished:
                 wake_all(self._joiners)
 
+    @property
+    def unfinished_tasks(self) -> int:
+        """How many items were put and not said to be done."""
+        return self._unfinished
+
+    @property
+    def is_shutdown(self) -> bool:
+        """Whether it was shut down."""
+        return self._closed
+
     def qsize(self) -> int:
         """How many items wait; others may change it at once."""
         return len(self._items)

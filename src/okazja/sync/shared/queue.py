@@ -332,6 +332,16 @@ class SharedQueue(Queue):
     def _shut(self) -> bool:
         return bool(self._words[self._shut_word])
 
+    @property
+    def unfinished_tasks(self) -> int:
+        """How many items were put and not said to be done."""
+        return self._unfinished()
+
+    @property
+    def is_shutdown(self) -> bool:
+        """Whether it was shut down."""
+        return self._shut
+
     def qsize(self) -> int:
         """How many items wait; others may change it at once."""
         return len(self._ring)
