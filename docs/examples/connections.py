@@ -29,10 +29,11 @@ COUNT = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'okazja 
 @contextmanager
 def connected(conninfo):
     """A connection. When the block has ended it is gone, on the server's side too."""
-    with psycopg.connect(conninfo, application_name="okazja example") as connection:
-        wire = socket.socket(fileno=os.dup(connection.fileno()))
-        yield connection
-    with wire:  # to close is to say goodbye; the server closes its end when it has forgotten us
+    connection = psycopg.connect(conninfo, application_name="okazja example")
+    with socket.socket(fileno=os.dup(connection.fileno())) as wire:
+        with connection:
+            yield connection
+        # To close is to say goodbye. The server closes its end when it has forgotten us.
         wire.settimeout(10)
         wire.recv(1)
 
