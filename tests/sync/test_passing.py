@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import time
 from typing import Any
 
@@ -175,3 +176,21 @@ def test_a_backend_without_primitives_says_so(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(type(executor._engine.backend), "primitives", None)
         with pytest.raises(UnsupportedHere, match="'threads' or 'processes'"):
             executor.Lock()
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [
+        ("Queue", "three"),
+        ("Queue", 1.5),
+        ("Semaphore", 1.5),
+        ("Semaphore", 2**32),  # the system's counters would take it for 0
+        ("BoundedSemaphore", "five"),
+        ("Barrier", 1.5),
+    ],
+)
+def test_a_number_that_makes_no_sense_is_named(executor: Executor, name: str, argument: Any) -> None:
+    with pytest.raises(BadInput, match=re.escape(repr(argument))):
+        getattr(executor, name)(argument)
+    with pytest.raises(BadInput, match=r"got 1\.5"):
+        executor.Array("i", 1.5)

@@ -177,3 +177,60 @@ def test_a_ticket_to_an_executor_that_is_gone_is_refused() -> None:
     gc.collect()
     with pytest.raises(ExecutorShutdown, match="has ended"):
         pickle.loads(pickled)
+
+
+@pytest.mark.parametrize("name", ["Lock", "RLock"])
+def test_a_condition_gives_back_its_lock_to_nobody_else_at_the_end(name: str) -> None:
+    """Whoever waits has the lock again when `wait` raises, so that the end of its `with` frees no other's."""
+    executor = Executor("processes", max_workers=1)
+    condition = executor.Condition(getattr(executor, name)())
+    inside, told = threading.Event(), []
+
+    def wait() -> None:
+        try:
+            with condition:
+                inside.set()
+                condition.wait()
+        except BaseException as error:
+            told.append(type(error))
+
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    assert inside.wait(HANG)
+    with condition:
+        executor.shutdown()
+        waiter.join(0.1)  # it may not end before the lock is free
+        assert waiter.is_alive()
+        assert condition._is_owned()
+    waiter.join(HANG)
+    assert told == [ExecutorShutdown]
+
+
+def test_a_signal_handler_that_waits_as_well_costs_no_notification(executor: Executor) -> None:
+    condition, event = executor.Condition(), executor.Event()
+
+    def in_between(*_: object) -> None:
+        event.wait(0.01)
+        threading.Thread(target=notify).start()
+
+    def notify() -> None:
+        with condition:
+            condition.notify()
+
+    before = signal.signal(signal.SIGUSR1, in_between)
+    try:
+        with condition:
+            threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+            start = time.monotonic()
+            assert condition.wait(5)
+            assert time.monotonic() - start < HANG
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+@pytest.mark.parametrize("backend", ["threads", "processes"])
+def test_after_the_end_no_more_are_made(backend: str) -> None:
+    with Executor(backend, max_workers=1) as executor:
+        assert not executor.Lock().locked()
+    with pytest.raises(ExecutorShutdown):
+        executor.Lock()

@@ -7,16 +7,17 @@ import os
 import select
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from signal import SIGTERM
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
-from okazja._backends import worker_logs
+from okazja._backends import worker_logs, zygote_process
 from okazja._backends.base import Capabilities, Deliver, Spec
 from okazja._backends.launch import ContextLauncher, Exit, WorkerProcess, launcher
+from okazja._backends.outsiders import has_outsiders, stdlib_helpers
 from okazja._core.messages import (
     BackendFailed,
     Call,
@@ -28,6 +29,7 @@ from okazja._core.messages import (
     Reply,
     StartFailed,
     Stop,
+    Waits,
     WornOut,
 )
 from okazja._transport.arena import Arena, Bell, Reader, create
@@ -36,10 +38,11 @@ from okazja._transport.channel import TIDY, Channel
 from okazja._transport.codec import decode_error
 from okazja._transport.patience import Patience
 from okazja._worker.logs import LOG
-from okazja._worker.loop import BACK, HAND_BACK, INTERRUPT, READY, SIGNAL, WORN_OUT
+from okazja._worker.loop import BACK, HAND_BACK, INTERRUPT, READY, SIGNAL, WAITS, WORN_OUT
 
 if TYPE_CHECKING:
     from okazja.sync.shared.primitives import SharedPrimitives
+    from okazja.sync.shared.slots import Slots
 
 __all__ = ["ProcessBackend"]
 
@@ -114,6 +117,25 @@ class ProcessBackend:
                 if self._primitives is None:
                     self._primitives = SharedPrimitives(Region.create())
         return self._primitives
+
+    def slots_of_primitives(self) -> Slots:
+        """The threads that use primitives, as far as they are known."""
+        return self.primitives.slots
+
+    def nobody_else(self, busy: set[int], waiting: Mapping[int, int]) -> bool:
+        """Whether nobody but those who wait, and idle workers, is there to do anything. Where in doubt, False.
+
+        busy: the slots of workers that have a task; waiting: by process, the threads that wait.
+        """
+        ports = [port for port in list(self._ports.values()) if port.launched]
+        if any(port.pid is None or not port.ready for port in ports):
+            return False
+        pids = {port.pid: port.slot in busy for port in ports if port.pid is not None}
+        if not waiting.keys() <= {*pids, os.getpid()} or any(pids[pid] != (pid in waiting) for pid in pids):
+            return False
+        threads = {pid: waiting.get(pid, 1) for pid in {*pids, os.getpid()}}
+        helpers = {*stdlib_helpers(), *zygote_process.running()}
+        return not has_outsiders(threads, helpers, SIGNAL)
 
     def port(self, slot: int) -> WorkerProcess:
         """A place for a new worker, which starts with the first call that is sent."""
@@ -495,4 +517,6 @@ def _event(port: WorkerProcess, _: int, what: str, body: Any) -> Event:
         return HandedBack(port, body)
     if what == WORN_OUT:
         return WornOut(port)
+    if what == WAITS:
+        return Waits(port)
     return StartFailed(port, decode_error(body))

@@ -13,7 +13,7 @@ import threading
 
 from okazja.errors import ExecutorBroken
 
-__all__ = ["connect", "lifeline"]
+__all__ = ["connect", "lifeline", "running"]
 
 PATIENCE = 5.0  # seconds; for the zygote to leave by itself at exit
 
@@ -29,6 +29,12 @@ _lock = threading.Lock()
 _link: socket.socket | None = None
 _process: subprocess.Popen[bytes] | None = None
 _lifeline: tuple[int, int] | None = None  # read end, write end
+
+
+def running() -> set[int]:
+    """The process id of the zygote, if there is one."""
+    process = _process
+    return set() if process is None or process.poll() is not None else {process.pid}
 
 
 def lifeline() -> int:

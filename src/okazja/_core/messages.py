@@ -224,6 +224,15 @@ class WornOut:
         self.port = port
 
 
+class Waits:
+    """A worker's task has waited for a primitive for long, and would wait for ever."""
+
+    __slots__ = ("port",)
+
+    def __init__(self, port: Port) -> None:
+        self.port = port
+
+
 class Died:
     """A worker has ended, expected or not, and all that it wrote has been read.
 
@@ -273,4 +282,4 @@ class BackendFailed:
         self.error = error
 
 
-Event = Ready | HandedBack | WornOut | Died | StartFailed | BackendFailed
+Event = Ready | HandedBack | WornOut | Waits | Died | StartFailed | BackendFailed

@@ -377,7 +377,7 @@ class Scheduler:
         """
         ripe: list[int] = []
         pause: float | None = None
-        if self.backlog or not self._somebody_is_free():
+        if self.backlog or not self.has_free():
             return ripe, pause
         for slot in list(self._deep):
             worker = self.workers[slot]
@@ -407,7 +407,8 @@ class Scheduler:
             # It may have done so without being asked, because the call waits: nothing more goes behind that.
             worker.answered = worker.asked = next(iter(worker.held))
 
-    def _somebody_is_free(self) -> bool:
+    def has_free(self) -> bool:
+        """Whether some worker has nothing to do, or can be started."""
         if self._unstarted:
             return True
         return any(

@@ -24,7 +24,9 @@ from okazja._engine.alarm import Alarm
 from okazja._engine.deaths import fresh
 from okazja._engine.future import Future
 from okazja._engine.retrying import Retrying
+from okazja._engine.standstill import Standstill
 from okazja._engine.traffic import Traffic
+from okazja._transport import waiting
 from okazja._transport.board import Board
 from okazja._transport.codec import FunctionTable
 from okazja.errors import ExecutorBroken, ExecutorShutdown
@@ -79,6 +81,7 @@ class Engine(Traffic):
         self.accepting = True
         self.retrying = Retrying()
         self.alarm = Alarm(self.name)
+        self._standstill = Standstill(self)
         self.forgotten = False
         self.owner = os.getpid()
         self._initializes = spec_options.get("initializer") is not None
@@ -137,7 +140,11 @@ class Engine(Traffic):
 
     def join(self) -> None:
         """Wait until all is done and the workers are gone."""
-        self.backend.join()
+        waiting.for_calls[threading.get_ident()] = self
+        try:
+            self.backend.join()
+        finally:
+            waiting.for_calls.pop(threading.get_ident(), None)
         for run in list(self.all_runs):
             run.shut()
 
@@ -263,6 +270,9 @@ class Engine(Traffic):
                 call.sink._fail(call, fresh(error))
                 self._hush(call)
         self._close(number)
+
+    def _look_for_standstill(self) -> None:
+        self._standstill.look()
 
     def _close_if_done(self) -> None:
         if not self._closing:

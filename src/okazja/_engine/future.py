@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from okazja._core.messages import Call, Reply
 from okazja._engine.library import library
+from okazja._transport import waiting
 from okazja._transport.codec import ERROR, RAISED, VALUE, decode_error, decode_value
 from okazja.errors import describe
 
@@ -104,8 +105,12 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             with _guard:
                 if self._state not in _CLOSED:
                     self._sleepers = (*self._sleepers, sleeper)
-            while self._state not in _CLOSED and _acquire(sleeper, timeout):
-                pass
+            waiting.for_calls[_thread.get_ident()] = self if timeout is None else None
+            try:
+                while self._state not in _CLOSED and _acquire(sleeper, timeout):
+                    pass
+            finally:
+                waiting.for_calls.pop(_thread.get_ident(), None)
         if self._state in _CANCELLED:
             raise concurrent.futures.CancelledError
         if self._state != FINISHED:

@@ -28,7 +28,7 @@ from okazja._engine.input import NoInput, in_reader, news_for
 from okazja._engine.library import Library
 from okazja._engine.reports import Reports
 from okazja._engine.source import Batch, Recorder, Source
-from okazja._transport import codec, pickling
+from okazja._transport import codec, pickling, waiting
 from okazja._worker.context import context_values
 from okazja._worker.task import name_of
 from okazja.errors import ExecutorShutdown, describe
@@ -333,7 +333,11 @@ class Run:
 
     def _wait(self, deadline: float | None) -> None:
         if deadline is None:
-            self._changed.wait()
+            waiting.for_calls[threading.get_ident()] = self
+            try:
+                self._changed.wait()
+            finally:
+                waiting.for_calls.pop(threading.get_ident(), None)
         else:
             left = deadline - monotonic()
             if left <= 0 or not self._changed.wait(left):

@@ -25,6 +25,7 @@ from okazja._core.messages import (
     Ready,
     Reply,
     StartFailed,
+    Waits,
     WornOut,
 )
 from okazja._core.scheduler import Scheduler
@@ -56,6 +57,7 @@ class _News:
     failed: list[tuple[Call, BaseException]] = field(default_factory=list)
     refused: list[Call] = field(default_factory=list)
     broken: BaseException | None = None
+    waits: bool = False  # a worker's task has waited for long
 
 
 class Traffic:
@@ -96,6 +98,10 @@ class Traffic:
 
     def _close_if_done(self) -> None:
         """Close the backend if that is what is waited for."""
+        raise NotImplementedError
+
+    def _look_for_standstill(self) -> None:
+        """See whether every task waits, and nobody is left who could end that."""
         raise NotImplementedError
 
     def number_call(self) -> int:
@@ -274,6 +280,8 @@ class Traffic:
         self._settle(news)
         if news.broken is not None:
             self.break_off(news.broken)
+        if news.waits:
+            self._look_for_standstill()
         if self._reclaim(news.stuck):
             return 0.0  # at once: the calls go to those who have nothing to do
         self._close_if_done()
@@ -287,6 +295,8 @@ class Traffic:
             if isinstance(event, StartFailed | BackendFailed):
                 say = start_failed if isinstance(event, StartFailed) else backend_failed
                 news.broken = news.broken or say(event.error)
+            elif isinstance(event, Waits):
+                news.waits = True
             elif not isinstance(event, Died):
                 self._note(event)
         for port, frames in replies:

@@ -52,13 +52,24 @@ from okazja._worker.limits import MemoryLimit, Watched
 from okazja._worker.logs import WorkerMouth
 from okazja._worker.task import finish_coroutines, name_of
 
-__all__ = ["BACK", "FAILED", "HAND_BACK", "INTERRUPT", "READY", "SIGNAL", "WORN_OUT", "Interrupted", "Worker"]
+__all__ = [
+    "BACK",
+    "FAILED",
+    "HAND_BACK",
+    "INTERRUPT",
+    "READY",
+    "SIGNAL",
+    "WAITS",
+    "WORN_OUT",
+    "Interrupted",
+    "Worker",
+]
 
 SIGNAL = getattr(signal, "SIGRTMIN", 34) + 7  # a real-time signal that nobody else is known to use
 HAND_BACK, INTERRUPT = 1, 2  # values of COMMAND, a sum
 
 # Replies that are no call's: (0, one of these, body).
-READY, FAILED, BACK, WORN_OUT = "ready", "failed", "back", "worn out"
+READY, FAILED, BACK, WORN_OUT, WAITS = "ready", "failed", "back", "worn out", "waits"
 
 BLOCK = 32  # quick items that share a mark
 QUICK = BLOCK * 2e-6  # seconds for a block; with slower ones, each has a mark of its own
@@ -104,6 +115,7 @@ class Worker:
         words[TID] = threading.get_native_id()
         os.register_at_fork(after_in_child=self._after_fork)
         waiting.before_wait = self._before_wait
+        waiting.still_waits = self._still_waits
         enter_worker(self.token)
         while True:
             words[CALL] = 0
@@ -456,10 +468,15 @@ class Worker:
             ):  # a signal that came meanwhile has left the rest to this thread
                 self._interrupt(0, self._words[TARGET_ITEM], sys._getframe(1))
 
+    def _still_waits(self) -> None:
+        """The parent is to see whether anybody is left who could end that."""
+        if self._in_task and threading.current_thread() is threading.main_thread():
+            self._end.send((0, WAITS, None))
+
     def _after_fork(self) -> None:
         """In a child that a task forked: nothing here may reach the parent's worker any more."""
         self._forked = True
-        waiting.before_wait = None
+        waiting.before_wait = waiting.still_waits = None
         self._entries.clear()
         if self._rest is not None:
             deque(self._rest, maxlen=0)  # the items that follow are the parent's to run

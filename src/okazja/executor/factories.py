@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Factories"]
 
+MOST = 2**31 - 1  # permits, parties: what a semaphore of the system can count
+
 
 class Factories:
     """Each method makes a primitive that this executor's tasks, and whoever has the executor, can use at once.
@@ -42,8 +45,8 @@ class Factories:
 
     @property
     def _primitives(self) -> Primitives:
+        self._engine.check_open()
         if self._made is None:
-            self._engine.check_open()
             self._made = getattr(self._engine.backend, "primitives", None)
             if self._made is None:
                 raise UnsupportedHere(
@@ -106,9 +109,9 @@ class Factories:
     def Queue(self, maxsize: int = 0) -> Queue:  # noqa: N802
         """A queue, first in, first out, as ``queue.Queue``; for processes items are pickled.
 
-        maxsize: items that it holds at most; 0 (default) or below: any number.
+        maxsize: items that it holds at most; 0 (default) or below: any number. Raises BadInput (a ValueError).
         """
-        return self._primitives.Queue(maxsize)
+        return self._primitives.Queue(whole(maxsize, "a queue's maxsize"))
 
     def Pipe(self, duplex: bool = True) -> tuple[Connection, Connection]:  # noqa: N802
         """The two ends of a pipe, as ``multiprocessing.Pipe``; each may have any number of users.
@@ -147,7 +150,16 @@ def checked(on_owner_death: OnOwnerDeath) -> OnOwnerDeath:
 
 
 def at_least(least: int, value: int, what: str) -> int:
-    """A number that is not too small. Raises BadInput."""
-    if value < least:
-        raise BadInput(f"{what} must be {least} or more, got {value!r}")
-    return value
+    """A number that is neither too small nor too large. Raises BadInput."""
+    number = whole(value, what)
+    if not least <= number <= MOST:
+        raise BadInput(f"{what} must be from {least} to {MOST:,}, got {value!r}")
+    return number
+
+
+def whole(value: int, what: str) -> int:
+    """A whole number, of whatever type. Raises BadInput."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise BadInput(f"{what} must be a whole number, got {value!r}") from None

@@ -51,6 +51,8 @@ def length_for(size_or_initializer: Any) -> tuple[int, Any]:
         if size_or_initializer < 0:
             raise BadInput(f"an array's size must be 0 or more, got {size_or_initializer}")
         return size_or_initializer, None
+    if not hasattr(size_or_initializer, "__iter__"):
+        raise BadInput(f"an array needs its size or a sequence of elements, got {size_or_initializer!r}")
     initial = size_or_initializer if hasattr(size_or_initializer, "__len__") else list(size_or_initializer)
     return len(initial), initial
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from time import monotonic, monotonic_ns
 from typing import Any, Self
 
-from okazja.errors import BadInput, Deadlock, ExecutorShutdown
+from okazja.errors import BadInput, ExecutorShutdown
 from okazja.sync import faces
 from okazja.sync.faces import OnOwnerDeath
-from okazja.sync.shared.layout import CONDITION_KIND, INSIDE, WAITS
+from okazja.sync.shared.layout import CONDITION_KIND, INSIDE, SEQ, WAITS
 from okazja.sync.shared.lock import SharedLock, SharedRLock
 from okazja.sync.shared.primitive import Primitive
 from okazja.sync.shared.region import Region
@@ -82,8 +82,9 @@ class SharedCondition(Primitive, faces.Condition):
             while lock._holder.value != mark:
                 try:
                     lock._acquire_restore(depth)
-                except (ExecutorShutdown, Deadlock):
-                    raise
+                except ExecutorShutdown as error:  # it may be held for a while yet, or its owner have died
+                    broke_in = error
+                    self._others_may_be_gone()
                 except BaseException as error:  # an interrupt; or OwnerDied. The caller has to have the lock
                     broke_in = error
             words[inside] = 0
@@ -109,6 +110,8 @@ class SharedCondition(Primitive, faces.Condition):
                 return False
             slots.sleep(seat, deadline, naps)
             naps += 1
+            if self._words[SEQ + seat.slot] != number:
+                return True  # a signal handler has waited in this thread: what it used up may have been for this wait
             if naps > 1 and not slots.was_woken(seat, number):
                 self._others_may_be_gone()
         return True

@@ -15,6 +15,7 @@ from okazja.sync.shared.layout import (
     GIVEN,
     HIGH,
     HOLDER,
+    INSIDE,
     KIND,
     LOCK_KIND,
     LOCKS,
@@ -46,7 +47,9 @@ def look_for_circles(slots: Slots, seat: Seat) -> None:
     again = _stuck(_waits(slots))
     if any(again.get(slot) != wait for slot, wait in circle.items()):
         return
-    if max(circle, key=lambda slot: slots.words[SINCE + slot]) == seat.slot:
+    # Not one in a condition's `wait`, as long as there is another: it can't go on without its lock.
+    last = max(circle, key=lambda slot: (not slots.words[INSIDE + slot], slots.words[SINCE + slot]))
+    if last == seat.slot and not slots.words[INSIDE + last]:
         raise Deadlock(_story(slots, circle))
 
 

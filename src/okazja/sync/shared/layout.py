@@ -22,6 +22,8 @@ HIGH = 4  # slots that were ever used, from 0 on; under the guard
 HEAD = 5  # the newest primitive; each names the one before it
 GATE = 8  # not 0: nothing may be released, for somebody counts; only while the guard is held
 COUNTS = 11  # how often that was so. Under the guard
+STORY = 6  # bytes from the start, of the story of the latest standstill, and how long it is
+STORY_SIZE = 7  # in bytes
 CLOSED = 9  # not 0: the executor has ended
 LEFT = 10  # not 0: some primitive is uncounted. Under the guard
 
@@ -42,7 +44,9 @@ PID = TIMED + SLOTS  # process of the thread; 0: the slot is free. Under the gua
 START = PID + SLOTS  # when that process started, for the number may be another's by now
 TID = START + SLOTS  # native id of the thread
 INSIDE = TID + SLOTS  # the condition in whose `wait` it is, from the first step to the last
-PARKS = INSIDE + SLOTS  # a semaphore each, at which the thread sleeps
+LOOKS = INSIDE + SLOTS  # how often it has gone to sleep, after it had looked and found that it had to
+TOLD = LOOKS + SLOTS  # the SINCE of a wait that is to end with Deadlock; written by whoever found that out
+PARKS = TOLD + SLOTS  # a semaphore each, at which the thread sleeps
 FIRST_FREE = (PARKS + SLOTS * SEM // WORD) * WORD  # bytes
 
 # --- a primitive --------------------------------------------------------------------------------------
@@ -66,6 +70,10 @@ PARTIES = 17  # of a barrier
 BROKEN = 18  # of a barrier
 ACTOR = 19  # of a barrier: the slot that runs its action, plus 1
 SIZE = 3 * LINE  # bytes
+
+# --- a queue's waiting room ---------------------------------------------------------------------------
+PURPOSE = 3  # which of these it is
+GET, PUT, JOIN = range(1, 4)
 
 LOCK_KIND, RLOCK_KIND, SEMAPHORE_KIND, CONDITION_KIND, EVENT_KIND, BARRIER_KIND = range(1, 7)
 LOCKS = frozenset({LOCK_KIND, RLOCK_KIND})

@@ -28,8 +28,8 @@ class SharedPrimitives:
 
     def __init__(self, region: Region) -> None:
         self.region = region
-        self._slots = Slots.of(region)
-        self._recovery = Recovery(self._slots)
+        self.slots = Slots.of(region)
+        self._recovery = Recovery(self.slots)
 
     def worker_ended(self) -> None:
         """Have what it held given to others. Does not wait for that."""
@@ -44,7 +44,7 @@ class SharedPrimitives:
         words[CLOSED] = 1
         for slot, pid in enumerate(words[PID : PID + words[HIGH]].tolist()):
             if pid:
-                self._slots.park(slot).release()
+                self.slots.park(slot).release()
 
     def Lock(self, *, on_owner_death: OnOwnerDeath = "warn") -> SharedLock:  # noqa: D102, N802
         return SharedLock.create(self.region, on_owner_death=on_owner_death)

@@ -24,7 +24,7 @@ from okazja.errors import OwnerDiedWarning
 from okazja.sync.carriers import Queue, ShutDown, checked
 from okazja.sync.coroutines import deadline_of
 from okazja.sync.shared.blocks import CLASSES, PID_BITS, Blocks, process_name
-from okazja.sync.shared.layout import HIGH, SLOTS, WORD
+from okazja.sync.shared.layout import GET, HIGH, JOIN, PURPOSE, PUT, SLOTS, WORD
 from okazja.sync.shared.lock import QuietLock
 from okazja.sync.shared.parcels import LARGE, LARGE_BYTES, MARSHALLED, pack, unpack
 from okazja.sync.shared.region import Region, Ticket
@@ -79,6 +79,8 @@ class SharedQueue(Queue):
         """A new one, empty."""
         place = region.allocate(WORDS * WORD) // WORD
         region.words[place + MAXSIZE] = max(0, maxsize)
+        for room, purpose in ((GETTERS, GET), (PUTTERS, PUT), (JOINERS, JOIN)):
+            region.words[place + room + PURPOSE] = purpose
         Ring(region, place).start()
         locks = tuple(new_lock(region) for _ in range(3))
         return cls(region, place, locks)  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from time import monotonic
 from typing import Any
 
 from okazja._transport import waiting
-from okazja.errors import ExecutorShutdown, UnsupportedHere
+from okazja.errors import Deadlock, ExecutorShutdown, UnsupportedHere
 from okazja.sync.shared import counter
 from okazja.sync.shared.layout import (
     CLOSED,
@@ -24,6 +24,7 @@ from okazja.sync.shared.layout import (
     HOLDER,
     KIND,
     LOCKS,
+    LOOKS,
     NEXT,
     PARKS,
     PID,
@@ -33,9 +34,12 @@ from okazja.sync.shared.layout import (
     SINCE,
     SLOTS,
     START,
+    STORY,
+    STORY_SIZE,
     TAKEN,
     TID,
     TIMED,
+    TOLD,
     VERDICT,
     WAITS,
     WANT,
@@ -202,18 +206,24 @@ class Slots:
         """Until somebody posts, or the deadline (of `monotonic`) is over, or it is time to look around.
 
         naps: how often this wait has slept so far. It may be for nothing. Raises ExecutorShutdown where the executor
-        has ended.
+        has ended, and Deadlock where somebody has found that this wait could not end.
         """
+        words, slot = self.words, seat.slot
         if naps == 1 and waiting.before_wait is not None:
             waiting.before_wait()
+        if naps > 1 and deadline is None and waiting.still_waits is not None:
+            waiting.still_waits()
+        words[LOOKS + slot] += 1
         pause = PAUSES[min(naps, len(PAUSES) - 1)]
         if deadline is not None:
             pause = max(0.0, min(pause, deadline - monotonic()))
         seat.park.acquire(True, pause)
-        if self.words[CLOSED]:
+        if words[CLOSED]:
             raise ExecutorShutdown(
                 "the executor of this primitive was shut down while a thread waited for it"
             )
+        if words[TOLD + slot] and words[TOLD + slot] == words[SINCE + slot]:
+            raise Deadlock(bytes(self.region.view(words[STORY], words[STORY_SIZE])).decode())
 
     @classmethod
     def of(cls, region: Region) -> Slots:
