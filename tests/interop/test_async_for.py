@@ -9,6 +9,7 @@ import time
 from asyncio import events
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -17,7 +18,7 @@ import pytest
 from tests.faults.scripts import eventually
 from tests.semantics.tasks import double, fail_on_odd, identity
 
-from okazja import BadInput, Executor, LoopRunning
+from okazja import BadInput, Executor, Future, LoopRunning
 
 PATIENCE = 20.0  # seconds for what should take none
 MOST_DRAWN = (
@@ -284,6 +285,26 @@ def test_async_with_that_is_cancelled_cancels_what_has_not_begun(run: Run) -> No
     gate.set()
     assert eventually(lambda: all(future.done() for future in futures))
     assert [future.cancelled() for future in futures] == [False, True, True, True, True]
+
+
+def test_async_with_that_is_cancelled_ends_what_runs_on_processes(run: Run, tmp_path: Path) -> None:
+    async def main() -> None:
+        with anyio.CancelScope() as scope:
+            async with Executor("processes", 1) as executor:
+                running = executor.submit(sleep_for_ever, str(tmp_path / "begun"))
+                futures.append(running)
+                await seen((tmp_path / "begun").exists)
+                scope.cancel()
+                await anyio.lowlevel.checkpoint()
+
+    futures: list[Future[None]] = []
+    run(main)
+    assert futures[0].exception(PATIENCE) is not None
+
+
+def sleep_for_ever(path: str) -> None:
+    Path(path).touch()
+    time.sleep(3600)
 
 
 def test_a_slow_input_does_not_stop_the_loop(run: Run) -> None:

@@ -287,28 +287,37 @@ class Executor(Factories, concurrent.futures.Executor):
     async def __aexit__(
         self, exc_type: type[BaseException] | None, error: BaseException | None, trace: object
     ) -> Literal[False]:
-        """As at the end of ``with``, but the event loop turns meanwhile. A cancellation cancels what has not begun."""
+        """As at the end of ``with``, but the event loop turns meanwhile.
+
+        A cancellation is what Ctrl-C is to ``with``: what has not begun is cancelled; coroutines that run are, too, and
+        processes are interrupted, and a second later killed. One that comes while this waits ends the wait.
+        """
         here = library()
         assert here is not None
-        if exc_type is not None and issubclass(exc_type, (here.cancelled, KeyboardInterrupt)):
-            self._engine.interrupt_softly()
+        torn = exc_type is not None and issubclass(exc_type, (here.cancelled, KeyboardInterrupt))
         bell = here.bell()
 
-        def shut_down() -> None:
+        def end() -> None:
             try:
+                if torn:
+                    self._engine.interrupt()
                 self.shutdown(wait=True)
             finally:
                 bell.ring()
 
-        threading.Thread(
-            target=shut_down, name=f"okazja-{self._engine.name}-end", daemon=may_be_daemon()
-        ).start()
+        self._in_thread(end)
         try:
             await bell
         except here.cancelled:
-            self._engine.interrupt_softly()
+            if not torn:
+                self._in_thread(self._engine.interrupt)
             raise
         return False
+
+    def _in_thread(self, action: Callable[[], None]) -> None:
+        """Have something done that may take long, although the caller can't wait."""
+        name = f"okazja-{self._engine.name}-end"
+        threading.Thread(target=action, name=name, daemon=may_be_daemon()).start()
 
     def terminate_workers(self) -> None:
         """End all worker processes with SIGTERM, now. What they ran, and what waits, fails as in a broken pool."""
