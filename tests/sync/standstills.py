@@ -1,6 +1,6 @@
 """Programs in which every task waits: run as scripts, for in a test's own process there are threads of others.
 
-python standstills.py NAME: prints what each call has raised, by name, and the last story.
+python standstills.py BACKEND NAME: prints what each call has raised, by name, and the story of the first.
 """
 
 from __future__ import annotations
@@ -128,9 +128,9 @@ STANDSTILLS: dict[str, Callable[[Executor], list[Any]]] = {
 }
 
 
-def main(name: str) -> None:
+def main(backend: str, name: str) -> None:
     stories = []
-    with Executor("processes", max_workers=2) as executor:
+    with Executor(backend, max_workers=2) as executor:
         make = STANDSTILLS.get(name)
         for call in somebody_acts(executor, name) if make is None else make(executor):
             error = call.error if name == "stream" else call.exception()
@@ -140,4 +140,4 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -60,8 +60,9 @@ class Lockable(ABC):
     def acquire(self, blocking: bool = True, timeout: float | None = -1) -> Any:
         """Take it; True, or False if it was not to be had in time.
 
-        timeout: seconds, -1 (default) or None: for ever. In a thread that runs an event loop the result is an awaitable, except
-        with ``blocking=False``. Raises ValueError for a timeout with ``blocking=False`` or below zero.
+        timeout: seconds, -1 (default) or None: for ever. In a thread that runs an event loop the result is an
+        awaitable, except with ``blocking=False``. Raises ValueError for a timeout with ``blocking=False`` or below
+        zero.
         """
         timeout = -1 if timeout is None else timeout
         if blocking and in_loop():
@@ -135,9 +136,9 @@ class RLock(Lockable):
     def acquire(self, blocking: bool = True, timeout: float | None = -1) -> Any:
         """Take it; True, or False if it was not to be had in time.
 
-        timeout: seconds, -1 (default) or None: for ever. In a thread that runs an event loop the owner is the current task, and
-        the result an awaitable, except with ``blocking=False``. Raises ValueError for a timeout with ``blocking=False``
-        or below zero.
+        timeout: seconds, -1 (default) or None: for ever. In a thread that runs an event loop the owner is the current
+        task, and the result an awaitable, except with ``blocking=False``. Raises ValueError for a timeout with
+        ``blocking=False`` or below zero.
         """
         timeout = -1 if timeout is None else timeout
         if not in_loop():
