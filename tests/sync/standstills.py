@@ -115,6 +115,12 @@ def stream(executor: Executor) -> list[Any]:
     return list(executor.stream(lambda _: queue.get(), range(2)))
 
 
+def join(executor: Executor) -> list[Any]:
+    queue = executor.Queue()
+    queue.put(1)
+    return [executor.submit(queue.join)]
+
+
 STANDSTILLS: dict[str, Callable[[Executor], list[Any]]] = {
     "queue": lambda executor: [executor.submit(queue.get) for queue in [executor.Queue()] * 2],
     "barrier": lambda executor: [executor.submit(barrier.wait) for barrier in [executor.Barrier(3)] * 2],
@@ -123,6 +129,7 @@ STANDSTILLS: dict[str, Callable[[Executor], list[Any]]] = {
     "full": full,
     "lock": lock,
     "end": end,
+    "join": join,
     "parent": parent,
     "stream": stream,
 }

@@ -47,7 +47,7 @@ def test_a_thread_of_the_parent_may_be_one_of_them() -> None:
     assert any(line.startswith("  thread MainThread") for line in story)
 
 
-@pytest.mark.parametrize("name", ["end", "stream"])
+@pytest.mark.parametrize("name", ["end", "stream", "join"])
 def test_waiting_for_the_tasks_in_another_way_ends_as_well(name: str) -> None:
     assert lines_of("processes", name)[0] == "Deadlock"
 
@@ -62,7 +62,8 @@ def test_as_long_as_somebody_may_act_nobody_is_told(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["queue", "full", "barrier", "condition", "starved", "lock", "end", "parent", "stream"]
+    "name",
+    ["queue", "full", "barrier", "condition", "starved", "lock", "end", "parent", "stream", "join"],
 )
 def test_on_threads_all_are_told_as_well(name: str) -> None:
     told, *rest = lines_of("threads", name)
