@@ -1,6 +1,6 @@
 """Programs in which every task waits: run as scripts, for in a test's own process there are threads of others.
 
-python standstills.py NAME: prints what each call has raised, by name, and the last story.
+python standstills.py BACKEND NAME: prints what each call has raised, by name, and the story of the first.
 """
 
 from __future__ import annotations
@@ -115,6 +115,12 @@ def stream(executor: Executor) -> list[Any]:
     return list(executor.stream(lambda _: queue.get(), range(2)))
 
 
+def join(executor: Executor) -> list[Any]:
+    queue = executor.Queue()
+    queue.put(1)
+    return [executor.submit(queue.join)]
+
+
 STANDSTILLS: dict[str, Callable[[Executor], list[Any]]] = {
     "queue": lambda executor: [executor.submit(queue.get) for queue in [executor.Queue()] * 2],
     "barrier": lambda executor: [executor.submit(barrier.wait) for barrier in [executor.Barrier(3)] * 2],
@@ -123,14 +129,15 @@ STANDSTILLS: dict[str, Callable[[Executor], list[Any]]] = {
     "full": full,
     "lock": lock,
     "end": end,
+    "join": join,
     "parent": parent,
     "stream": stream,
 }
 
 
-def main(name: str) -> None:
+def main(backend: str, name: str) -> None:
     stories = []
-    with Executor("processes", max_workers=2) as executor:
+    with Executor(backend, max_workers=2) as executor:
         make = STANDSTILLS.get(name)
         for call in somebody_acts(executor, name) if make is None else make(executor):
             error = call.error if name == "stream" else call.exception()
@@ -140,4 +147,4 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -30,7 +30,7 @@ def stride(request: pytest.FixtureRequest) -> int:
 
 def hold(executor: Executor, stride: int, work: Callable[[], object], is_whole: Callable[[], object]) -> None:
     primitives: Any = executor._engine.backend.primitives
-    slots = primitives._slots
+    slots = primitives.slots
     other = executor.Lock()
 
     def settled() -> None:

@@ -194,3 +194,10 @@ def test_a_number_that_makes_no_sense_is_named(executor: Executor, name: str, ar
         getattr(executor, name)(argument)
     with pytest.raises(BadInput, match=r"got 1\.5"):
         executor.Array("i", 1.5)
+
+
+@pytest.mark.parametrize("name", ["Lock", "RLock", "Condition", "Semaphore"])
+def test_no_timeout_may_be_said_as_none(executor: Executor, name: str) -> None:
+    primitive = getattr(executor, name)()
+    assert primitive.acquire(timeout=None)
+    primitive.release()

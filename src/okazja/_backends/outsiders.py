@@ -11,6 +11,8 @@ import signal
 import sys
 from collections.abc import Collection, Mapping
 
+from okazja.sync.bystanders import has_handlers
+
 __all__ = ["has_outsiders", "stdlib_helpers"]
 
 _C_LIBRARY = 0b11 << 31  # signals 32 and 33, which it uses itself
@@ -25,7 +27,7 @@ def has_outsiders(threads: Mapping[int, int], helpers: Collection[int], own_sign
     """
     try:
         return (
-            _handlers_here()
+            has_handlers()
             or any(_others(pid, number, {*threads, *helpers}, own_signal) for pid, number in threads.items())
             or any(not _children(pid) <= {*threads, *helpers} for pid in helpers)
         )
@@ -52,14 +54,6 @@ def _caught(pid: int) -> int:
     """The signals that a process has handlers for, as bits."""
     with open(f"/proc/{pid}/status") as file:
         return int(next(line for line in file if line.startswith("SigCgt:")).split()[1], 16)
-
-
-def _handlers_here() -> bool:
-    """Whether some signal has a handler of the user's in this process. Ctrl-C by itself is none."""
-    return any(
-        callable(handler := signal.getsignal(number)) and handler is not signal.default_int_handler
-        for number in signal.valid_signals()
-    )
 
 
 def stdlib_helpers() -> set[int]:

@@ -12,12 +12,11 @@ from __future__ import annotations
 import sys
 import threading
 from time import monotonic
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from okazja._core.messages import Call
-from okazja._transport import waiting
 from okazja._transport.board import Mark
+from okazja.sync.bystanders import waits_for_calls
 
 if TYPE_CHECKING:
     from okazja._engine.engine import Engine
@@ -26,10 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["Standstill"]
 
 PAUSE = 0.5  # seconds between two looks, at least
-# Modules in whose functions a thread stands while it waits for calls, with nothing of the user's above.
-_WAITING_ROOMS = frozenset(
-    {"threading", "okazja._backends.processes", *map("okazja._engine.{}".format, ("future", "run", "engine"))}
-)
 
 
 class Standstill:
@@ -73,8 +68,9 @@ class Standstill:
         native = {thread.ident: thread.native_id for thread in threading.enumerate()}
         here = {wait.thread for wait in waits.values() if wait.pid == self._engine.owner}
         for ident, frame in frames.items():
-            waits_here = native.get(ident) in here or self._waits_for_calls(ident, frame, calls)
-            if ident != threading.get_ident() and not waits_here:
+            if ident == threading.get_ident() or native.get(ident) in here:
+                continue
+            if not self._is_awaited(waits_for_calls(ident, frame), calls):
                 return False
         of_process: dict[int, int] = {}
         for wait in waits.values():
@@ -102,14 +98,12 @@ class Standstill:
         with self._engine.lock:
             return {worker.slot for worker in self._engine.scheduler.workers if worker.held}
 
-    def _waits_for_calls(self, ident: int, frame: FrameType, calls: list[Call]) -> bool:
-        target = waiting.for_calls.get(ident)
-        if target is None:
-            return False
-        mine = target is self._engine or any(
-            target is call.sink or target is getattr(call.sink, "run", None) for call in calls
+    def _is_awaited(self, target: object | None, calls: list[Call]) -> bool:
+        """Whether that is this executor, or one of the calls, or a map that one is of."""
+        return target is self._engine or any(
+            target is call.sink or (target is not None and target is getattr(call.sink, "run", None))
+            for call in calls
         )
-        return mine and _stands_in_wait(frame)
 
     # --- what to say
 
@@ -141,15 +135,6 @@ class Standstill:
             number = sum(call.items for call in self._engine.scheduler.backlog)
             workers = len(self._engine.scheduler.workers)
         return [f"  {number} more have not begun: there are {workers} workers"] if number else []
-
-
-def _stands_in_wait(frame: FrameType | None) -> bool:
-    """Whether a thread that says so does wait: an interrupt may have ended that, and what it said be left over."""
-    while frame is not None and frame.f_globals.get("__name__") in _WAITING_ROOMS:
-        if frame.f_code.co_name in {"_wait", "join"} and frame.f_globals["__name__"] != "threading":
-            return True
-        frame = frame.f_back
-    return False
 
 
 def _task(mark: Mark, wait: Parked) -> str:

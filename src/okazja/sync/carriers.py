@@ -301,7 +301,7 @@ class Shared(ABC):
     def get_obj(self) -> Any:
         """The ctypes object in the memory itself."""
 
-    def acquire(self, blocking: bool = True, timeout: float = -1) -> Any:
+    def acquire(self, blocking: bool = True, timeout: float | None = -1) -> Any:
         """Acquire its lock; see there."""
         return self.get_lock().acquire(blocking, timeout)
 

@@ -57,12 +57,14 @@ class Lockable(ABC):
         self.release()
         return True
 
-    def acquire(self, blocking: bool = True, timeout: float = -1) -> Any:
+    def acquire(self, blocking: bool = True, timeout: float | None = -1) -> Any:
         """Take it; True, or False if it was not to be had in time.
 
-        timeout: seconds, -1 (default): for ever. In a thread that runs an event loop the result is an awaitable, except
-        with ``blocking=False``. Raises ValueError for a timeout with ``blocking=False`` or below zero.
+        timeout: seconds, -1 (default) or None: for ever. In a thread that runs an event loop the result is an
+        awaitable, except with ``blocking=False``. Raises ValueError for a timeout with ``blocking=False`` or below
+        zero.
         """
+        timeout = -1 if timeout is None else timeout
         if blocking and in_loop():
             return self._acquire_soon(timeout)
         return self._acquire(blocking, timeout)
@@ -131,13 +133,14 @@ class RLock(Lockable):
         self._release()
         return True
 
-    def acquire(self, blocking: bool = True, timeout: float = -1) -> Any:
+    def acquire(self, blocking: bool = True, timeout: float | None = -1) -> Any:
         """Take it; True, or False if it was not to be had in time.
 
-        timeout: seconds, -1 (default): for ever. In a thread that runs an event loop the owner is the current task, and
-        the result an awaitable, except with ``blocking=False``. Raises ValueError for a timeout with ``blocking=False``
-        or below zero.
+        timeout: seconds, -1 (default) or None: for ever. In a thread that runs an event loop the owner is the current
+        task, and the result an awaitable, except with ``blocking=False``. Raises ValueError for a timeout with
+        ``blocking=False`` or below zero.
         """
+        timeout = -1 if timeout is None else timeout
         if not in_loop():
             return self._acquire(blocking, timeout)
         if blocking:
@@ -206,7 +209,7 @@ class Condition(Lockable):
     def _acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         return self._face._acquire(blocking, timeout)
 
-    def acquire(self, blocking: bool = True, timeout: float = -1) -> Any:
+    def acquire(self, blocking: bool = True, timeout: float | None = -1) -> Any:
         """Acquire its lock; see there."""
         return self._face.acquire(blocking, timeout)
 

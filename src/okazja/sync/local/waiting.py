@@ -17,6 +17,7 @@ from time import monotonic
 from typing import Any, NoReturn
 
 from okazja.errors import Deadlock, NotPicklable
+from okazja.sync.local import standstill
 from okazja.sync.local.circles import forbid_circle, sleeps_no_more
 
 __all__ = [
@@ -116,11 +117,24 @@ class Waiter:
                 return self._park_alone(target)
             if target.one_owner:
                 forbid_circle(me, target)
-            return self._bell.acquire()
+            return self._park_for_ever(me, target)
         finally:
             _parked.pop(me, None)
             if target.one_owner:
                 sleeps_no_more(me)
+
+    def _park_for_ever(self, me: int, target: Local) -> bool:
+        wait = standstill.Wait(self, target)
+        standstill.waits[me] = wait
+        try:
+            while not self._bell.acquire(True, standstill.PAUSE):
+                wait.sleeps += 1
+                standstill.look()
+            if wait.story:
+                raise Deadlock(wait.story)
+            return True
+        finally:
+            standstill.waits.pop(me, None)
 
     def _park_alone(self, target: Local) -> bool:
         while not self._bell.acquire(False):

@@ -14,9 +14,7 @@ from __future__ import annotations
 import marshal
 import os
 import warnings
-from collections.abc import Callable
 from queue import Empty, Full
-from time import monotonic
 from typing import Any
 
 from okazja._transport import pickling
@@ -316,17 +314,11 @@ class SharedQueue(Queue):
                     f"process {pid} died with {lost} items of a queue that it had taken and not said to be done: they "
                     f"count as done",
                     OwnerDiedWarning,
-                    stacklevel=5,
+                    stacklevel=6,
                 )
 
     def _await_done(self, timeout: float | None) -> bool:
-        deadline = deadline_of(timeout)
-        done: Callable[[], bool] = lambda: not self._unfinished()  # noqa: E731
-        while not self._joiners.wait(done, monotonic() + 0.5 if deadline is None else deadline):
-            self._look_for_dead()
-            if deadline is not None and monotonic() >= deadline:
-                return done()
-        return True
+        return self._joiners.wait(lambda: not self._unfinished(), deadline_of(timeout), self._look_for_dead)
 
     # --- the end, and what it is now
 

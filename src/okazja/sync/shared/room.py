@@ -56,8 +56,13 @@ class Room:
             self.wake_one()
         return found
 
-    def wait(self, ready: Callable[[], object], deadline: float | None) -> bool:
-        """Wait until ``ready()``; False: the time is over. Raises ExecutorShutdown where the executor has ended."""
+    def wait(
+        self, ready: Callable[[], object], deadline: float | None, look: Callable[[], object] = bool
+    ) -> bool:
+        """Wait until ``ready()``; False: the time is over. Raises ExecutorShutdown where the executor has ended.
+
+        look: called now and then, about once a second, to look for the dead; it may change what ``ready`` says.
+        """
         if deadline is not None and monotonic() >= deadline:
             return bool(ready())
         began = monotonic_ns()
@@ -80,6 +85,8 @@ class Room:
                     return done
                 slots.sleep(seat, deadline, naps)
                 naps += 1
+                if naps > 1:
+                    look()
         finally:
             slots.words[WAITS + seat.slot] = 0
             self._awake = GLANCE if monotonic_ns() - began > LONG else AWAKE
