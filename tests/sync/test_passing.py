@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import re
+import subprocess
+import sys
 import time
 from typing import Any
 
@@ -201,3 +203,30 @@ def test_no_timeout_may_be_said_as_none(executor: Executor, name: str) -> None:
     primitive = getattr(executor, name)()
     assert primitive.acquire(timeout=None)
     primitive.release()
+
+
+STRUCTURE_OF_A_SCRIPT = """
+import ctypes
+from okazja import Executor
+
+class Point(ctypes.Structure):
+    _pack_ = 1
+    _fields_ = [("name", ctypes.c_char), ("x", ctypes.c_double)]
+
+    def twice(self):
+        return Point(self.name, 2 * self.x)
+
+def change(value, array):
+    value.x = value.twice().x
+    array[1].x = 7
+    return type(value.get_obj()) is Point
+
+with Executor("processes", max_workers=1) as executor:
+    value, array = executor.Value(Point, b"a", 2.5), executor.Array(Point, 2)
+    print(executor.submit(change, value, array).result(), value.x, array[1].x, ctypes.sizeof(Point))
+"""
+
+
+def test_a_structure_that_a_script_defines() -> None:
+    command = [sys.executable, "-c", STRUCTURE_OF_A_SCRIPT]
+    assert subprocess.check_output(command, text=True, timeout=30) == "True 5.0 7.0 9\n"

@@ -11,6 +11,7 @@ import copyreg
 import functools
 import io
 import pickle
+import re
 import sys
 import types
 from collections import ChainMap
@@ -71,6 +72,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
         reduced = super().reducer_override(obj)
         if isinstance(obj, type) and type(reduced) is tuple and "__slots__" in vars(obj):
             _keep_slots(obj, reduced)
+        if isinstance(obj, type) and type(reduced) is tuple and "_fields_" in vars(obj):
+            reduced = _reduce_structure(obj)
         return reduced
 
 
@@ -105,6 +108,31 @@ def _keep_slots(cls: type, reduced: tuple[Any, ...]) -> None:
         for name, value in list(attributes.items()):
             if type(value) is types.MemberDescriptorType:
                 del attributes[name]
+
+
+def _reduce_structure(cls: type) -> tuple[Any, ...]:
+    """How a ctypes structure or union goes by value: neither its metaclass nor its fields' descriptors can."""
+    own = {
+        name: value
+        for name, value in vars(cls).items()
+        if type(value).__name__ != "CField" and type(value) is not types.GetSetDescriptorType
+    }
+    layout = {
+        name: own.pop(name) for name in list(own) if re.fullmatch("_[a-z]+_", name) or name == "__module__"
+    }
+    number = cloudpickle.cloudpickle._get_or_create_tracker_id(cls)
+    return _structure, (cls.__name__, cls.__bases__, layout, number), own, None, None, _set_attributes
+
+
+def _structure(name: str, bases: tuple[type, ...], layout: dict[str, Any], number: str) -> type:
+    """The class, the same one each time."""
+    made: type = cloudpickle.cloudpickle._lookup_class_or_track(number, type(bases[0])(name, bases, layout))
+    return made
+
+
+def _set_attributes(cls: type, attributes: dict[str, Any]) -> None:
+    for name, value in attributes.items():
+        setattr(cls, name, value)
 
 
 def _cached_property(function: Any, name: str) -> Any:
