@@ -252,3 +252,31 @@ def test_serial_refuses() -> None:
     message += "or 'processes'"
     with Executor("serial") as executor, pytest.raises(okazja.UnsupportedParameter, match=message):
         executor.stream(abs, [1], item_timeout=5)
+
+
+TRACED = """
+import sys, time
+from okazja import Executor
+
+def nap(_):
+    time.sleep(0.01)
+
+with Executor("threads", 4) as executor:  # some interrupts come when the item has just ended, and are withdrawn
+    outcomes = list(executor.stream(nap, range(300), item_timeout=0.0101))
+
+def trace(frame, event, arg):
+    frame.f_trace_opcodes = True
+    return trace
+
+sys.settrace(trace)
+(lambda: None)()
+sys.settrace(None)
+print(len(outcomes))
+"""
+
+
+def test_a_withdrawn_interrupt_leaves_nothing_that_a_tracer_stumbles_over() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", TRACED], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "300\n"

@@ -96,7 +96,7 @@ class ThreadLimits:
             reply = serial.execute(call)
             if not attempt.take_end():
                 attempt.sent.acquire()
-                raise_in(attempt.ident, None)
+                _withdraw()
         except Interrupted:
             pass  # it was late; there is only one
         self._unregister(attempt)
@@ -223,10 +223,27 @@ def _interrupt(attempt: Attempt) -> None:
         waiting.rouse(attempt.ident)  # it may sleep at a lock, where it sees nothing
 
 
-def raise_in(ident: int, kind: type[BaseException] | None) -> None:
-    """Raise an exception in a thread as soon as it runs Python code, or withdraw one that was not raised yet."""
-    what = None if kind is None else ctypes.py_object(kind)
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), what)
+def raise_in(ident: int, kind: type[BaseException]) -> None:
+    """Raise an exception in a thread as soon as it runs Python code. One that was not raised yet is replaced."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(kind))
+
+
+class _Nothing(BaseException):
+    """Takes the place of an exception that is wanted no more."""
+
+
+def _withdraw() -> None:
+    """Take back what was to be raised in this thread.
+
+    It is replaced and caught rather than just taken away: before CPython 3.13 all threads would go on looking for it
+    at every turn, for ever, which makes them slower (3.12) and hangs whatever is traced (3.11).
+    """
+    try:
+        raise_in(threading.get_ident(), _Nothing)
+        while True:
+            pass
+    except _Nothing:
+        pass
 
 
 def _where(ident: int) -> str:
