@@ -9,6 +9,7 @@ import time
 from asyncio import events
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextvars import ContextVar
+from itertools import chain
 from typing import Any
 
 import anyio
@@ -188,6 +189,32 @@ def test_an_input_that_waits_for_ever_is_cancelled(executor: Executor, run: Run)
         await seen(lambda: ended)
 
     run(main)
+
+
+def test_several_tasks_take_from_one_stream(run: Run) -> None:
+    taken: list[list[int]] = [[], [], [], []]
+    rounds = threading.Barrier(2)
+
+    def in_pairs(number: int) -> int:  # two results at once, then none for a moment: all tasks wait again
+        rounds.wait(PATIENCE)
+        return number
+
+    async def main() -> None:
+        results = executor.map(in_pairs, range(80), chunksize=1)
+
+        async def take(mine: list[int]) -> None:
+            async for number in results:
+                mine.append(number)
+                await anyio.lowlevel.checkpoint()
+
+        async with anyio.create_task_group() as group:
+            for mine in taken:
+                group.start_soon(take, mine)
+
+    with Executor("threads", 2) as executor:
+        run(main)
+    assert sorted(chain.from_iterable(taken)) == list(range(80))
+    assert all(len(mine) > 1 for mine in taken), "a task has stopped early"
 
 
 def test_a_cancelled_task_ends_the_stream(run: Run) -> None:
