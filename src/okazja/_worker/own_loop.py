@@ -59,13 +59,13 @@ class OwnLoop:
 
     def _run(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
         try:
-            loop.run_until_complete(task)
+            _complete(loop, task)
         except BaseException:
             # It broke into the loop rather than into the task. If another does so now, this loop is used no more.
             self._loop = None
             if not task.done():
                 task.cancel()
-                loop.run_until_complete(task)
+                _complete(loop, task)
             self._loop = loop
             raise
 
@@ -102,6 +102,21 @@ class OwnLoop:
                 self._loop.close()
         except Exception:  # noqa: S110  (at the end of the interpreter anything may be gone already)
             pass
+
+
+def _complete(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
+    """Run the loop until the task is done, even if it is stopped before.
+
+    Either the coroutine does so, or the end of the last one: an exception that broke in there left it in the queue.
+    """
+    while True:
+        try:
+            loop.run_until_complete(task)
+        except RuntimeError:
+            if task.done() or loop.is_running() or loop.is_closed():
+                raise
+        else:
+            return
 
 
 async def cancelled_with_group(awaitable: Awaitable[T]) -> T:
