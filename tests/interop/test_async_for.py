@@ -313,6 +313,29 @@ def test_async_with_that_is_cancelled_cancels_what_has_not_begun(run: Run) -> No
     assert [future.cancelled() for future in futures] == [False, True, True, True, True]
 
 
+def test_nothing_is_said_about_coroutines_that_end_with_their_block(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun = threading.Event()
+
+    async def hang() -> None:
+        begun.set()
+        await asyncio.sleep(3600)
+
+    async def main() -> None:
+        with anyio.CancelScope() as scope:
+            async with Executor("asyncio") as executor:
+                executor.submit(hang)
+                await seen(begun.is_set)
+                scope.cancel()
+                await anyio.sleep_forever()
+
+    run(main)
+    gc.collect()
+    assert eventually(lambda: not any(thread.name.endswith("_loop") for thread in threading.enumerate()))
+    assert not caplog.records
+
+
 def test_a_slow_input_does_not_stop_the_loop(run: Run) -> None:
     gate = threading.Event()
 
