@@ -16,6 +16,8 @@ from tests.faults.scripts import eventually
 from okazja import Executor, Interrupted
 from okazja._backends import coroutine_calls
 
+pytestmark = pytest.mark.usefixtures("each_loop")
+
 BLOCKED_AFTER = 0.05  # seconds
 
 
