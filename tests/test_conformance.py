@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -45,4 +46,10 @@ def all_checks() -> Iterator[object]:
 
 @pytest.mark.parametrize("check", [*all_checks()])
 def test_conformance(check: Check) -> None:
+    check()
+
+
+@pytest.mark.parametrize("check", [*checks_for(*KINDS["asyncio"])], ids=str)
+def test_conformance_without_uvloop(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvloop", None)
     check()

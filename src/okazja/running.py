@@ -8,11 +8,10 @@ import inspect
 import sys
 import threading
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any, TypeVar
 
 from okazja._engine.library import library
-from okazja._worker.cancellation import group_token
+from okazja._worker.own_loop import cancelled_with_group, canceller
 from okazja._worker.task import name_of
 from okazja.errors import LoopRunning, TaskTypeError
 
@@ -72,20 +71,9 @@ async def _cancellable(awaitable: Awaitable[T], begun: Callable[[Callable[[], ob
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
 
-    def cancel() -> None:
-        with suppress(RuntimeError):  # the loop was closed: it has ended
-            loop.call_soon_threadsafe(task.cancel)
-
     if begun is not None:
-        begun(cancel)
-    token = group_token.get()
-    if token is None:
-        return await awaitable
-    token.watch(cancel)
-    try:
-        return await awaitable
-    finally:
-        token.unwatch(cancel)
+        begun(canceller(loop, task))
+    return await cancelled_with_group(awaitable)
 
 
 def _in_notebook() -> bool:

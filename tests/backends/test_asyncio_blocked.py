@@ -13,7 +13,10 @@ from collections.abc import Iterator
 import pytest
 from tests.faults.scripts import eventually
 
-from okazja import Executor
+from okazja import Executor, Interrupted
+from okazja._backends import coroutine_calls
+
+pytestmark = pytest.mark.usefixtures("each_loop")
 
 BLOCKED_AFTER = 0.05  # seconds
 
@@ -157,3 +160,25 @@ def test_the_deadline_ends_a_stream_whose_task_blocks() -> None:
         with pytest.raises(TimeoutError, match="deadline"):
             list(executor.stream(spin, [1], deadline=0.3))
         assert executor.submit(asyncio.sleep, 0, "done").result() == "done"
+
+
+@pytest.mark.parametrize("cleans_up", [False, True])
+def test_what_swallows_the_interrupt_of_its_limit_is_cancelled_later(
+    monkeypatch: pytest.MonkeyPatch, cleans_up: bool
+) -> None:
+    monkeypatch.setattr(coroutine_calls, "GRACE", 0.2)
+    seen: list[str] = []
+
+    async def go_on(_: object) -> None:
+        end = time.monotonic() + 20
+        try:
+            while time.monotonic() < end:
+                time.sleep(0.001)  # around a bare loop, CPython 3.13 was seen to miss the handler
+        except Interrupted:
+            await asyncio.sleep(0.01 if cleans_up else 60)
+            seen.append("cleaned up")
+
+    with Executor("asyncio", 1, blocked_after=BLOCKED_AFTER) as executor:
+        [outcome] = executor.stream(go_on, [0], item_timeout=0.1)
+    assert isinstance(outcome.error, TimeoutError)
+    assert seen == ["cleaned up"] * cleans_up

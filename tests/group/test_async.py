@@ -195,6 +195,21 @@ def test_plain_functions_are_no_tasks_of_asyncio() -> None:
     run(main)
 
 
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+def test_an_exit_before_there_is_a_coroutine_ends_the_block(kind: type[BaseException]) -> None:
+    def leave() -> None:
+        raise kind("now")
+
+    async def main() -> None:
+        with pytest.raises(BaseExceptionGroup) as caught:
+            async with okazja.Group("asyncio") as group:
+                group.submit(leave)
+                await asyncio.sleep(tasks.LONG)
+        assert kinds(caught.value) == [kind]
+
+    run(main)
+
+
 # --- coroutines on executors
 
 
@@ -209,6 +224,27 @@ def test_coroutines_are_cancelled_on_every_backend(backend: str, gate: Gate, tmp
     assert napping.cancelled()
     assert failing.done()
     assert (tmp_path / "notes").read_text() == "cleaned up\n"
+
+
+@pytest.mark.parametrize("backend", ["threads", "asyncio"])
+def test_coroutines_that_plain_functions_return_are_cancelled_too(backend: str) -> None:
+    begun = threading.Event()
+    notes: list[str] = []
+
+    async def sleep() -> None:
+        begun.set()
+        try:
+            await asyncio.sleep(tasks.LONG)
+        finally:
+            await asyncio.sleep(0)
+            notes.append("cleaned up")
+
+    with Executor(backend, 2) as executor, executor.group() as group:
+        sleeping = group.submit(lambda: sleep())  # noqa: PLW0108  (a plain function)
+        assert begun.wait(tasks.LONG)
+        group.cancel()
+    assert sleeping.cancelled()
+    assert notes == ["cleaned up"]
 
 
 @pytest.mark.parametrize("backend", ["threads", "processes"])

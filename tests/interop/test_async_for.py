@@ -9,6 +9,7 @@ import time
 from asyncio import events
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextvars import ContextVar
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +192,32 @@ def test_an_input_that_waits_for_ever_is_cancelled(executor: Executor, run: Run)
     run(main)
 
 
+def test_several_tasks_take_from_one_stream(run: Run) -> None:
+    taken: list[list[int]] = [[], [], [], []]
+    rounds = threading.Barrier(2)
+
+    def in_pairs(number: int) -> int:  # two results at once, then none for a moment: all tasks wait again
+        rounds.wait(PATIENCE)
+        return number
+
+    async def main() -> None:
+        results = executor.map(in_pairs, range(80), chunksize=1)
+
+        async def take(mine: list[int]) -> None:
+            async for number in results:
+                mine.append(number)
+                await anyio.lowlevel.checkpoint()
+
+        async with anyio.create_task_group() as group:
+            for mine in taken:
+                group.start_soon(take, mine)
+
+    with Executor("threads", 2) as executor:
+        run(main)
+    assert sorted(chain.from_iterable(taken)) == list(range(80))
+    assert all(len(mine) > 1 for mine in taken), "a task has stopped early"
+
+
 def test_a_cancelled_task_ends_the_stream(run: Run) -> None:
     gate = threading.Event()
     ran: list[int] = []
@@ -305,6 +332,29 @@ def test_async_with_that_is_cancelled_ends_what_runs_on_processes(run: Run, tmp_
 def sleep_for_ever(path: str) -> None:
     Path(path).touch()
     time.sleep(3600)
+
+
+def test_nothing_is_said_about_coroutines_that_end_with_their_block(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun = threading.Event()
+
+    async def hang() -> None:
+        begun.set()
+        await asyncio.sleep(3600)
+
+    async def main() -> None:
+        with anyio.CancelScope() as scope:
+            async with Executor("asyncio") as executor:
+                executor.submit(hang)
+                await seen(begun.is_set)
+                scope.cancel()
+                await anyio.sleep_forever()
+
+    run(main)
+    gc.collect()
+    assert eventually(lambda: not any(thread.name.endswith("_loop") for thread in threading.enumerate()))
+    assert not caplog.records
 
 
 def test_a_slow_input_does_not_stop_the_loop(run: Run) -> None:

@@ -34,14 +34,15 @@ log = logging.getLogger("okazja")
 class _Attempt:
     """One execution of a call."""
 
-    __slots__ = ("call", "over", "slot", "started", "task", "timer", "where")
+    __slots__ = ("call", "ending", "over", "slot", "started", "task", "timer", "where")
 
     def __init__(self, call: Call, slot: int) -> None:
         self.call = call
         self.slot = slot
         self.started = 0.0  # of the performance counter; 0: its task has not begun
         self.over = False  # its reply was given
-        self.where: str | None = None  # where it was cancelled; None: it was not
+        self.ending = False  # its end is on its way
+        self.where: str | None = None  # where it was cancelled or interrupted; None: it was not
         self.timer: asyncio.TimerHandle | None = None
         self.task: asyncio.Task[None]
 
@@ -158,17 +159,26 @@ class CoroutineCalls:
             self._cancel(attempt)
 
     def _cancel(self, attempt: _Attempt) -> None:
-        if attempt.over or attempt.where is not None:
+        if attempt.over or attempt.ending:
             return
         if (
             not attempt.started
         ):  # a task that is cancelled before it begins never does, and so would not end either
             self._loop.call_soon(self._cancel, attempt)
             return
-        lines = standing(attempt.task.get_coro())[1:]  # without the frame of _run
-        attempt.where = "".join(["Traceback (most recent call last):\n", *lines, "asyncio.CancelledError"])
+        attempt.ending = True
         if attempt.timer is not None:
             attempt.timer.cancel()
+        if (
+            attempt.where is not None
+        ):  # it blocked the loop, was interrupted, and may need a while to clean up
+            attempt.timer = self._loop.call_later(GRACE, self._cancel_now, attempt)
+            return
+        lines = standing(attempt.task.get_coro())[1:]  # without the frame of _run
+        attempt.where = "".join(["Traceback (most recent call last):\n", *lines, "asyncio.CancelledError"])
+        self._cancel_now(attempt)
+
+    def _cancel_now(self, attempt: _Attempt) -> None:
         attempt.timer = self._loop.call_later(GRACE, self._give_up, attempt)
         attempt.task.cancel()
 

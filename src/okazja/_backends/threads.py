@@ -213,7 +213,7 @@ class ThreadBackend:
         if reply is None:
             return False
         self._deliver([(None, [reply])], ())
-        del call, reply  # see serial.execute
+        del call, reply  # the frames of an exception lead here, see serial.execute
         return True
 
     def _refuse(self, call: Call) -> None:

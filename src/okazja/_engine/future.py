@@ -17,7 +17,7 @@ from okazja._core.messages import Call, Reply
 from okazja._engine.library import library
 from okazja._transport import waiting
 from okazja._transport.codec import ERROR, RAISED, VALUE, decode_error, decode_value
-from okazja.errors import describe
+from okazja.errors import TaskCancelled, describe
 
 __all__ = ["Future", "report_lost"]
 
@@ -231,11 +231,13 @@ class Future(concurrent.futures.Future[T], Generic[T]):
                 return True
         return self.set_running_or_notify_cancel()
 
-    def _settle(self, _: Call, reply: Reply) -> None:
+    def _settle(self, call: Call, reply: Reply) -> None:
         form, body = reply[1], reply[2]
         if form == VALUE or form == 0:
             self.set_result(body)
         elif form == RAISED:
+            if call.stop is not None and isinstance(body, TaskCancelled):
+                self._unwanted = True  # whoever stopped it knows
             self.set_exception(body)
         elif form == ERROR:
             self.set_exception(decode_error(body))

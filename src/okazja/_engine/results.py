@@ -13,6 +13,7 @@ import _thread
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from contextvars import copy_context
 from itertools import count
 from time import monotonic
@@ -103,16 +104,15 @@ class Results(Generic[T]):
             begun, self._begun = self._begun, True
             pump = self._pump = _Pump(self._values, self._run, self._weigh, begin=not begun)
         assert self._library is not None
-        if not pump.ready:
-            await pump.wait(self._library)
-            self._turn = monotonic()
-        elif monotonic() - self._turn > TURN:
+        if pump.ready and monotonic() - self._turn > TURN:
             await self._library.breathe()
             self._turn = monotonic()
-        try:
-            return pump.take()
-        except IndexError:
-            raise pump.end() from None
+        while not pump.ready:  # again, where another task that takes from here was quicker
+            if pump.is_over():
+                raise pump.end()
+            await pump.wait(self._library)
+            self._turn = monotonic()
+        return pump.take()
 
     async def aclose(self) -> None:
         """As `close`."""
@@ -149,7 +149,7 @@ class _Pump(Generic[T]):
         self._asked = _held_lock()  # the thread waits for that
         self._full: deque[None] = deque()  # one in it: the thread waits for room
         self._room = _held_lock()
-        self._bells: deque[Bell] = deque()  # one at most, of the caller that waits
+        self._bells: deque[Bell] = deque()  # of tasks that wait for a result
         self._gone = False  # nobody wants results here any more
         self._over = False
         self._error: BaseException | None = None
@@ -169,7 +169,8 @@ class _Pump(Generic[T]):
         bell = library.bell()
         self._bells.append(bell)
         if self.ready or self._over:  # since the caller has looked
-            self._bells.clear()
+            with suppress(ValueError):  # it rings already
+                self._bells.remove(bell)
             return
         try:
             await bell
@@ -177,8 +178,12 @@ class _Pump(Generic[T]):
             self.close()
             raise
 
+    def is_over(self) -> bool:
+        """Whether no result will be ready any more, but for those that are."""
+        return self._over and not self.ready
+
     def take(self) -> T:
-        """A result. Raises IndexError if there is none."""
+        """A result; only where one is ready."""
         value, bytes_ = self.ready.popleft()
         self._taken += bytes_
         if self._full and self._is_low() and take(self._full):
@@ -208,6 +213,7 @@ class _Pump(Generic[T]):
             self._asked.release()
         if take(self._full):
             self._room.release()
+        self._ring_all()
 
     # --- the thread
 
@@ -229,7 +235,7 @@ class _Pump(Generic[T]):
             self._error = error
         error = None  # its frames lead here
         self._over = True
-        self._ring()
+        self._ring_all()
 
     def _put(self, value: T) -> bool:
         """Have a result ready, then wait for room; False if nobody wants more."""
@@ -246,12 +252,19 @@ class _Pump(Generic[T]):
                 self._room.acquire()
         return not self._gone
 
-    def _ring(self) -> None:
+    def _ring(self) -> bool:
+        """Wake up one task that waits; False if none does."""
         try:
             bell = self._bells.popleft()
         except IndexError:
-            return
+            return False
         bell.ring()
+        return True
+
+    def _ring_all(self) -> None:
+        """Nothing more comes. Who begins to wait after this has seen that it is over."""
+        while self._ring():
+            pass
 
     def _is_low(self) -> bool:
         return len(self.ready) <= self._most // 2 and self._given - self._taken <= MOST_BYTES // 2

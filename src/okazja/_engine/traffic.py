@@ -80,7 +80,7 @@ class Traffic:
         self.broken: BaseException | None = None
         self.closed = False  # the backend was told
         self.interrupted = False  # by Ctrl-C
-        self.groups = 0  # open ones, whose tasks must not begin after a failure
+        self.groups: set[object] = set()  # open ones, whose tasks must not begin after a failure
         self.lock = threading.RLock()
         self._places = not backend.capabilities.places_calls
         placed = max_workers if self._places else 0  # workers that the scheduler gives calls to

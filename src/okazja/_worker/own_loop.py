@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import events
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import partial
-from typing import Any
+from types import TracebackType
+from typing import Any, TypeVar
 
 from okazja._worker.cancellation import group_token
 from okazja._worker.coroutines import AnyCoroutine
 from okazja._worker.interrupt import Interrupted
 from okazja.errors import LoopRunning, TaskCancelled
 
-__all__ = ["OwnLoop", "boxed", "cancelled", "unboxed"]
+__all__ = ["OwnLoop", "boxed", "cancelled", "cancelled_with_group", "canceller", "unboxed"]
+
+T = TypeVar("T")
 
 
 class OwnLoop:
@@ -46,29 +49,23 @@ class OwnLoop:
         self.running = coroutine
         self._task = task = loop.create_task(boxed(coroutine, box))
         del coroutine
-        token = group_token.get()
-        cancel = partial(_cancel_soon, loop, task)
         try:
-            if token is not None:  # the end of the group ends the coroutine, also on a thread
-                token.watch(cancel)
-            self._run(loop, self._task)
+            self._run(loop, task)
             if asyncio.all_tasks(loop):
                 self._run(loop, loop.create_task(_cancel_all(loop)))
         finally:
             self._task = self.running = None
-            if token is not None:
-                token.unwatch(cancel)
         return unboxed(box)
 
     def _run(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
         try:
-            loop.run_until_complete(task)
+            _complete(loop, task)
         except BaseException:
             # It broke into the loop rather than into the task. If another does so now, this loop is used no more.
             self._loop = None
             if not task.done():
                 task.cancel()
-                loop.run_until_complete(task)
+                _complete(loop, task)
             self._loop = loop
             raise
 
@@ -107,9 +104,44 @@ class OwnLoop:
             pass
 
 
-def _cancel_soon(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
-    with suppress(RuntimeError):  # the loop was closed
-        loop.call_soon_threadsafe(task.cancel)
+def _complete(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
+    """Run the loop until the task is done, even if it is stopped before.
+
+    Either the coroutine does so, or the end of the last one: an exception that broke in there left it in the queue.
+    """
+    while True:
+        try:
+            loop.run_until_complete(task)
+        except RuntimeError:
+            if task.done() or loop.is_running() or loop.is_closed():
+                raise
+        else:
+            return
+
+
+async def cancelled_with_group(awaitable: Awaitable[T]) -> T:
+    """Await something; the end of the group that the caller belongs to cancels the task that does so."""
+    token = group_token.get()
+    if token is None:
+        return await awaitable
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    cancel = canceller(loop, task)
+    token.watch(cancel)
+    try:
+        return await awaitable
+    finally:
+        token.unwatch(cancel)
+
+
+def canceller(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> Callable[[], None]:
+    """What cancels a task from any thread; never while its loop is in the middle of another one."""
+
+    def cancel() -> None:
+        with suppress(RuntimeError):  # the loop was closed: it has ended
+            loop.call_soon_threadsafe(task.cancel)
+
+    return cancel
 
 
 def _nothing() -> None:
@@ -117,17 +149,27 @@ def _nothing() -> None:
 
 
 async def boxed(coroutine: AnyCoroutine, box: list[Any]) -> None:
-    """Put what comes of a coroutine into the box: a task that raised SystemExit itself would stop its loop."""
+    """Put what comes of a coroutine into the box: a task that raised SystemExit itself would stop its loop.
+
+    The end of its group cancels it, whatever thread waits for it.
+    """
     value: Any = None
     error: BaseException | None = None
     try:
-        value = await coroutine
+        value = await cancelled_with_group(coroutine)
     except asyncio.CancelledError as problem:
         error = cancelled(coroutine.__qualname__, problem)
     except BaseException as problem:
-        error = problem.with_traceback(problem.__traceback__ and problem.__traceback__.tb_next)
+        error = problem.with_traceback(_without_ours(problem.__traceback__))
     box[:] = value, error
     del error
+
+
+def _without_ours(trace: TracebackType | None) -> TracebackType | None:
+    """A traceback without the frames of `boxed` and of `cancelled_with_group`."""
+    for _ in range(2):
+        trace = trace and trace.tb_next
+    return trace
 
 
 def unboxed(box: list[Any]) -> Any:

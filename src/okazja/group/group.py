@@ -195,7 +195,11 @@ class Group:
         self._place.enter(in_loop=in_loop)
         if self._deadline is not None:
             self._alarm = Alarm(self._place.name)
-            self._alarm.at(monotonic() + self._deadline, self._expire)
+            try:
+                self._alarm.at(monotonic() + self._deadline, self._expire)
+            except BaseException:  # no more threads
+                self._place.close()
+                raise
         self._phase = Phase.OPEN
         self._around = group_token.get()
         self._reset = group_token.set(self.token)

@@ -52,7 +52,7 @@ class Pool:
         """Raise if the executor takes no work."""
         self._engine.check_open()
         with self._engine.lock:
-            self._engine.groups += 1
+            self._engine.groups.add(self)
 
     def start(
         self, member: Member[Any], fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -67,7 +67,7 @@ class Pool:
     def close(self) -> None:
         """The executor goes on."""
         with self._engine.lock:
-            self._engine.groups -= 1
+            self._engine.groups.discard(self)  # again, where Ctrl-C broke in the last time
 
 
 class OwnWorkers:

@@ -59,7 +59,7 @@ class OwnTasks:
                     f"{member.name} returned {type(coroutine).__name__}, not a coroutine: a group on 'asyncio' takes "
                     f"coroutine functions (async def). Use 'threads' for a plain function"
                 )
-        except Exception as error:
+        except BaseException as error:  # an exit too: the block waits until this member is done
             member.set_exception(error)
             return
         task = self._loop.create_task(coroutine, name=self._prefix or member.name, context=context)
