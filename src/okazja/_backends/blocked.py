@@ -71,13 +71,13 @@ class BlockWatch:
 
     def _watch(self) -> None:
         while not self._closed.wait(self._after / LOOKS):
-            if self._running.alive:
+            if self._running.any_alive():
                 self._look()
                 continue
             self._wanted.clear()
             self._rests = True
             # Else one has begun meanwhile, or all is over, and nobody was seen to rest.
-            if not self._running.alive and not self._closed.is_set():
+            if not self._running.any_alive() and not self._closed.is_set():
                 self._wanted.wait()
 
     def _look(self) -> None:

@@ -63,7 +63,11 @@ class CoroutineCalls:
         self._attempts: list[Attempt | None] = [None] * (spec.board.slots + len(beyond))  # by slot
         self._when_ended = self._ended  # one for all of them, and one context, too
         self._context = copy_context()
-        self.alive = 0  # coroutines that have not come to their end, those that were left behind included
+        self._alive = 0  # coroutines that have not come to their end, those that were left behind included
+
+    def any_alive(self) -> bool:
+        """Whether some coroutine has begun and not come to its end. May be asked in any thread."""
+        return self._alive > 0
 
     def start(self, call: Call) -> None:
         """Run a call that has begun."""
@@ -78,7 +82,7 @@ class CoroutineCalls:
         attempt.where = attempt.timer = None
         attempt.add_done_callback(self._when_ended, context=self._context)
         self._attempts[call.slot] = attempt
-        self.alive += 1
+        self._alive += 1
         if call.limit is not None:
             attempt.timer = self._loop.call_later(call.limit, self._look_at, attempt, call.limit)
 
@@ -100,7 +104,7 @@ class CoroutineCalls:
 
     def _ended(self, attempt: Attempt) -> None:
         """The coroutine has come to its end, sooner or later."""
-        self.alive -= 1
+        self._alive -= 1
         call = attempt.call
         seconds = perf_counter() - attempt.started
         reply: Reply
@@ -207,9 +211,12 @@ def _coroutine(call: Call) -> Coroutine[Any, Any, Any]:
         return _watched(call)
     args, kwargs = call.payload
     try:
-        return call.fn.target(*args, **kwargs)  # type: ignore[no-any-return]
+        coroutine = call.fn.target(*args, **kwargs)
     except TypeError:  # it can't take these arguments: its task fails with that
         return _watched(call)
+    if not call.sink._runs_again:
+        call.payload = None
+    return coroutine  # type: ignore[no-any-return]
 
 
 async def _watched(call: Call) -> Any:
