@@ -183,7 +183,8 @@ class CoroutineCalls:
         ):  # a task that is cancelled before it begins never does, and so would not end either
             self._loop.call_soon(self._cancel, attempt)
             return
-        lines = standing(attempt.get_coro())[_is_watched(attempt.call) :]  # without the frame of _watched
+        coroutine: Any = attempt.get_coro()
+        lines = standing(coroutine)[coroutine.cr_code is _watched.__code__ :]  # without a frame of ours
         attempt.where = "".join(["Traceback (most recent call last):\n", *lines, "asyncio.CancelledError"])
         if attempt.timer is not None:
             attempt.timer.cancel()
