@@ -23,6 +23,8 @@ SECONDS = (1e-6, 3e-4, 1.0)  # of the functions: tiny, short, long
 class Client:
     """A sink that may cancel what has not begun."""
 
+    _runs_again = False
+
     def __init__(self) -> None:
         self.begun = False
         self.cancelled = False

@@ -229,7 +229,7 @@ class AsyncioBackend:
             self._over.set()
             return
         self._calls = CoroutineCalls(loop, self._spec, self._coroutine_over)
-        self._watch = BlockWatch(loop, self._spec, self._calls.attempts)
+        self._watch = BlockWatch(loop, self._spec, self._calls)
         self._threads.use(loop)
         self._loop = loop
         try:

@@ -12,7 +12,6 @@ import logging
 import sys
 import threading
 import traceback
-from collections.abc import Mapping
 from contextlib import suppress
 from itertools import takewhile
 from time import monotonic, perf_counter
@@ -20,8 +19,8 @@ from types import FrameType
 from typing import Any
 
 from okazja._backends.base import Spec
+from okazja._backends.coroutine_calls import Attempt, CoroutineCalls
 from okazja._backends.thread_limits import may_be_daemon, raise_in
-from okazja._core.messages import Call
 from okazja._core.timeouts import stop_call
 from okazja._worker.interrupt import Interrupted
 
@@ -36,10 +35,10 @@ log = logging.getLogger("okazja")
 class BlockWatch:
     """Watches over one loop, from the thread that runs it. Its own thread is started with the first coroutine."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, spec: Spec, running: Mapping[Call, Any]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, spec: Spec, running: CoroutineCalls) -> None:
         self._loop = loop
         self._name = spec.name
-        self._running = running  # attempts by call
+        self._running = running
         self._after = BLOCKED_AFTER if spec.blocked_after is None else spec.blocked_after
         self._thread = threading.get_ident()
         self._wanted = threading.Event()
@@ -72,13 +71,13 @@ class BlockWatch:
 
     def _watch(self) -> None:
         while not self._closed.wait(self._after / LOOKS):
-            if self._running:
+            if self._running.any_alive():
                 self._look()
                 continue
             self._wanted.clear()
             self._rests = True
             # Else one has begun meanwhile, or all is over, and nobody was seen to rest.
-            if not self._running and not self._closed.is_set():
+            if not self._running.any_alive() and not self._closed.is_set():
                 self._wanted.wait()
 
     def _look(self) -> None:
@@ -112,8 +111,7 @@ class BlockWatch:
         inner = [*takewhile(lambda pair: not _is_below(pair[0]), traceback.walk_stack(frame))]
         if not inner or asyncio.current_task(self._loop) is not task or not self._owes_answer:
             return False
-        call = self._call_of(task)
-        item = f" (item {call.base})" if call is not None and call.base >= 0 else ""
+        item = f" (item {task.call.base})" if isinstance(task, Attempt) and task.call.base >= 0 else ""
         where, line = inner[0]
         log.warning(
             "%s%s has blocked the event loop of %s for %.2f s so far: it stands at line %d of %s, in %s. Await what "
@@ -129,29 +127,25 @@ class BlockWatch:
         )
         return True
 
-    def _call_of(self, task: asyncio.Task[Any]) -> Call | None:
-        return next((call for call, attempt in list(self._running.items()) if attempt.task is task), None)
-
     def _interrupt_if_due(self, task: asyncio.Task[Any]) -> None:
         """Where a blocking task is overdue, nobody but this thread can end it: the loop's timers stand still.
 
         The exception lands where the loop's thread goes on. That is in the task, unless it left it in the very moment
         between the look and the act, after having been there for all of the time before.
         """
-        call = self._call_of(task)
-        attempt = self._running.get(call) if call is not None else None
-        if call is None or attempt is None or attempt.where is not None or not attempt.started:
+        if not isinstance(task, Attempt) or task.where is not None or not task.started:
             return
+        call = task.call
         halt = getattr(call.sink, "halt", None)
         if halt is not None:
             stop_call(call, halt)
-        if call.limit is None or perf_counter() < attempt.started + call.limit:
+        if call.limit is None or perf_counter() < task.started + call.limit:
             return
         frame = sys._current_frames().get(self._thread)
         inner = takewhile(lambda pair: not _is_below(pair[0]), traceback.walk_stack(frame))
         lines = traceback.StackSummary.extract(inner).format()
-        attempt.where = "".join(["Traceback (most recent call last):\n", *reversed(lines), "Interrupted"])
-        if self._running.get(call) is attempt and asyncio.current_task(self._loop) is task:
+        task.where = "".join(["Traceback (most recent call last):\n", *reversed(lines), "Interrupted"])
+        if not task.done() and asyncio.current_task(self._loop) is task:
             raise_in(self._thread, Interrupted)
 
 

@@ -2,6 +2,9 @@
 
 Everything here is called in the loop's thread. A call that is over has had exactly one reply, whatever its coroutine
 does: an exception is its own failure, a SystemExit too; one that goes on although it was cancelled is left behind.
+
+There may be very many of them, so a call costs a task and little else: the task runs the coroutine itself, and holds
+what is to be known of the call.
 """
 
 from __future__ import annotations
@@ -10,7 +13,8 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from contextvars import copy_context
 from time import monotonic_ns, perf_counter
 from types import CoroutineType
 from typing import Any
@@ -24,27 +28,24 @@ from okazja._worker.coroutines import standing
 from okazja._worker.own_loop import cancelled
 from okazja.errors import RemoteTraceback
 
-__all__ = ["MOST_MARKED", "CoroutineCalls"]
+__all__ = ["MOST_MARKED", "Attempt", "CoroutineCalls"]
 
 MOST_MARKED = 1000  # coroutines that have a mark on the board: nobody reads a tree with more
 
 log = logging.getLogger("okazja")
 
 
-class _Attempt:
+class Attempt(asyncio.Task[Any]):
     """One execution of a call."""
 
-    __slots__ = ("call", "ending", "over", "slot", "started", "task", "timer", "where")
+    __slots__ = ("call", "ending", "over", "started", "timer", "where")
 
-    def __init__(self, call: Call, slot: int) -> None:
-        self.call = call
-        self.slot = slot
-        self.started = 0.0  # of the performance counter; 0: its task has not begun
-        self.over = False  # its reply was given
-        self.ending = False  # its end is on its way
-        self.where: str | None = None  # where it was cancelled or interrupted; None: it was not
-        self.timer: asyncio.TimerHandle | None = None
-        self.task: asyncio.Task[None]
+    call: Call
+    started: float  # of the performance counter; 0: it has not begun
+    over: bool  # its reply was given
+    ending: bool  # its end is on its way
+    where: str | None  # where it was cancelled or interrupted; None: it was not
+    timer: asyncio.TimerHandle | None
 
 
 class CoroutineCalls:
@@ -60,16 +61,30 @@ class CoroutineCalls:
         self._words: list[memoryview] = []  # of the slots that were used so far
         self._described: list[str] = []  # what these say
         self._pid, self._tid = os.getpid(), threading.get_native_id()
-        self.attempts: dict[Call, _Attempt] = {}
+        self._attempts: list[Attempt | None] = [None] * (spec.board.slots + len(beyond))  # by slot
+        self._when_ended = self._ended  # one for all of them, and one context, too
+        self._context = copy_context()
+        self._alive = 0  # coroutines that have not come to their end, those that were left behind included
+
+    def any_alive(self) -> bool:
+        """Whether some coroutine has begun and not come to its end. May be asked in any thread."""
+        return self._alive > 0
 
     def start(self, call: Call) -> None:
         """Run a call that has begun."""
         slot = call.slot = self._slots.pop()
-        attempt = _Attempt(call, slot)
         if slot < self._marked:
             self._mark(slot, call)
-        attempt.task = self._loop.create_task(self._run(attempt), name=call.fn.name, context=call.context)
-        self.attempts[call] = attempt
+        self._attempt(call, _coroutine(call), 0.0 if _is_watched(call) else perf_counter())
+
+    def _attempt(self, call: Call, coroutine: Coroutine[Any, Any, Any], started: float) -> None:
+        attempt = Attempt(coroutine, loop=self._loop, name=call.fn.name, context=call.context)
+        attempt.call, attempt.started = call, started
+        attempt.over = attempt.ending = False
+        attempt.where = attempt.timer = None
+        attempt.add_done_callback(self._when_ended, context=self._context)
+        self._attempts[call.slot] = attempt
+        self._alive += 1
         if call.limit is not None:
             attempt.timer = self._loop.call_later(call.limit, self._look_at, attempt, call.limit)
 
@@ -89,48 +104,52 @@ class CoroutineCalls:
         words[CALL] = call.id
         words[PID] = self._pid
 
-    async def _run(self, attempt: _Attempt) -> None:
+    def _ended(self, attempt: Attempt) -> None:
+        """The coroutine has come to its end, sooner or later."""
+        self._alive -= 1
         call = attempt.call
-        args, kwargs = call.payload
-        attempt.started = start = perf_counter()
+        seconds = perf_counter() - attempt.started
         reply: Reply
         try:
-            value = await call.fn.target(*args, **kwargs)
-            if type(value) is CoroutineType:
-                value = await value
-            reply = call, VALUE, value, perf_counter() - start, 1
-            del value
+            error = attempt.exception()
         except asyncio.CancelledError as problem:
-            reply = call, RAISED, cancelled(call.fn.name, problem), perf_counter() - start, 1
-        except BaseException as error:
-            trace = error.__traceback__
-            body = error.with_traceback(trace.tb_next if trace else None)
-            reply = call, RAISED, body, perf_counter() - start, 1
-            del body, trace
-        del call, args, kwargs  # see serial.execute
-        self._end(attempt, reply)
-
-    def _end(self, attempt: _Attempt, reply: Reply) -> None:
-        """The coroutine has come to its end, sooner or later."""
-        self.attempts.pop(attempt.call, None)
-        if attempt.over:  # it was left behind
-            return
+            reply = call, RAISED, cancelled(call.fn.name, problem), seconds, 1
+        else:
+            if error is not None:
+                reply = call, RAISED, _without_own_frame(error), seconds, 1
+            else:
+                reply = call, VALUE, attempt.result(), seconds, 1
+            del error
         if attempt.timer is not None:
             attempt.timer.cancel()
-        submitted = attempt.call.stop is not None and attempt.call.base < 0
-        if attempt.where is not None and not submitted:  # else its future has what came of it
-            reply = _timed_out(attempt, "was cancelled")
-        self._settle(attempt, reply)
+        if type(reply[2]) is CoroutineType:
+            self._go_on(attempt, reply[2])
+        elif not attempt.over:  # else it was left behind
+            submitted = call.stop is not None and call.base < 0
+            if attempt.where is not None and not submitted:  # else its future has what came of it
+                reply = _timed_out(attempt, "was cancelled")
+            self._settle(attempt, reply)
 
-    def _settle(self, attempt: _Attempt, reply: Reply) -> None:
+    def _go_on(self, attempt: Attempt, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """A coroutine has returned another, which is the rest of it."""
+        if attempt.where is None:
+            self._attempt(attempt.call, coroutine, attempt.started)
+            return
+        coroutine.close()
+        if not attempt.over:
+            self._settle(attempt, _timed_out(attempt, "was cancelled"))
+
+    def _settle(self, attempt: Attempt, reply: Reply) -> None:
         attempt.over = True
-        if attempt.slot < self._marked:
-            words = self._words[attempt.slot]
+        slot = attempt.call.slot
+        if slot < self._marked:
+            words = self._words[slot]
             words[DONE] += 1
             words[CALL] = 0
-            if attempt.slot:  # an executor with nothing to do shows one worker
+            if slot:  # an executor with nothing to do shows one worker
                 words[PID] = 0
-        self._slots.append(attempt.slot)
+        self._slots.append(slot)
+        self._attempts[slot] = None
         del attempt
         self._over(reply)
 
@@ -138,19 +157,19 @@ class CoroutineCalls:
 
     def stop(self, chosen: Callable[[Call], bool], stop: Stop) -> None:
         """Have the chosen calls that run end."""
-        for attempt in list(self.attempts.values()):
-            if not attempt.over and chosen(attempt.call):
+        for attempt in list(self._attempts):
+            if attempt is not None and chosen(attempt.call):
                 stop_call(attempt.call, stop)
                 self._cancel(attempt)
 
     def stop_one(self, call: Call, stop: Stop) -> None:
         """Have a call end, if it runs."""
-        attempt = self.attempts.get(call)
-        if attempt is not None and not attempt.over:
+        attempt = self._attempts[call.slot]
+        if attempt is not None and attempt.call is call:
             stop_call(call, stop)
             self._cancel(attempt)
 
-    def _look_at(self, attempt: _Attempt, limit: float) -> None:
+    def _look_at(self, attempt: Attempt, limit: float) -> None:
         """Its time should be over. A loop's clock may be coarse, and a task begin late."""
         left = attempt.started + limit - perf_counter() if attempt.started else limit
         if left > 0:
@@ -158,8 +177,8 @@ class CoroutineCalls:
         else:
             self._cancel(attempt)
 
-    def _cancel(self, attempt: _Attempt) -> None:
-        if attempt.over or attempt.ending:
+    def _cancel(self, attempt: Attempt) -> None:
+        if attempt.over or attempt.ending or attempt.done():
             return
         if (
             not attempt.started
@@ -174,15 +193,16 @@ class CoroutineCalls:
         ):  # it blocked the loop, was interrupted, and may need a while to clean up
             attempt.timer = self._loop.call_later(GRACE, self._cancel_now, attempt)
             return
-        lines = standing(attempt.task.get_coro())[1:]  # without the frame of _run
+        coroutine: Any = attempt.get_coro()
+        lines = standing(coroutine)[coroutine.cr_code is _watched.__code__ :]  # without a frame of ours
         attempt.where = "".join(["Traceback (most recent call last):\n", *lines, "asyncio.CancelledError"])
         self._cancel_now(attempt)
 
-    def _cancel_now(self, attempt: _Attempt) -> None:
+    def _cancel_now(self, attempt: Attempt) -> None:
         attempt.timer = self._loop.call_later(GRACE, self._give_up, attempt)
-        attempt.task.cancel()
+        attempt.cancel()
 
-    def _give_up(self, attempt: _Attempt) -> None:
+    def _give_up(self, attempt: Attempt) -> None:
         """Leave a coroutine behind that goes on although it was cancelled: its place is another's now."""
         stop = attempt.call.stop
         if stop is not None and not stop.abandon:
@@ -192,7 +212,43 @@ class CoroutineCalls:
         self._settle(attempt, reply)
 
 
-def _timed_out(attempt: _Attempt, what: str) -> Reply:
+def _is_watched(call: Call) -> bool:
+    """Whether its time counts from its first step: other tasks may have kept the loop until then."""
+    return call.limit is not None
+
+
+def _coroutine(call: Call) -> Coroutine[Any, Any, Any]:
+    """What the call's task runs."""
+    if _is_watched(call):
+        return _watched(call)
+    args, kwargs = call.payload
+    try:
+        coroutine = call.fn.target(*args, **kwargs)
+    except TypeError:  # it can't take these arguments: its task fails with that
+        return _watched(call)
+    if not call.sink._runs_again:
+        call.payload = None
+    return coroutine  # type: ignore[no-any-return]
+
+
+async def _watched(call: Call) -> Any:
+    """Run a call from within its task."""
+    attempt = asyncio.current_task()
+    assert isinstance(attempt, Attempt)
+    attempt.started = attempt.started or perf_counter()
+    args, kwargs = call.payload
+    return await call.fn.target(*args, **kwargs)
+
+
+def _without_own_frame(error: BaseException) -> BaseException:
+    """The error of a task, with the traceback of what is the user's."""
+    trace = error.__traceback__
+    if trace is not None and trace.tb_frame.f_code is _watched.__code__:
+        return error.with_traceback(trace.tb_next)
+    return error
+
+
+def _timed_out(attempt: Attempt, what: str) -> Reply:
     error: Any = overdue_error(attempt.call, what)
     error.__cause__ = RemoteTraceback(attempt.where or "")
     return attempt.call, RAISED, error, perf_counter() - attempt.started, 1

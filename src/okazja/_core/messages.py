@@ -102,6 +102,10 @@ class Function:
 class Sink(Protocol):
     """Where the replies to a call end up. Called by whatever thread brings them, with no lock held."""
 
+    @property
+    def _runs_again(self) -> bool:
+        """Whether it may have the call run once more, for which the call needs its arguments."""
+
     def _begin(self) -> bool:
         """The call is about to be sent; False says that it was cancelled and must not be."""
 
@@ -134,7 +138,8 @@ class Call:
 
     ``payload`` is (args, kwargs) for backends that share memory with the caller, and what the codec
     made of them otherwise (``kind`` says which form). A chunk that has to be split keeps its payload:
-    only ``lo`` and ``hi`` change.
+    only ``lo`` and ``hi`` change. Where calls are many, a backend that shares memory lets go of the
+    payload once the call has begun, if it is never to run again.
     """
 
     __slots__ = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import CancelledError
 from typing import Any, Protocol
 
@@ -9,7 +10,10 @@ from okazja._core.messages import Call, Reply
 from okazja._core.weight import weight
 from okazja._transport import codec
 
-__all__ = ["Chunk"]
+__all__ = ["NO_ERRORS", "Chunk"]
+
+
+NO_ERRORS: dict[int, BaseException] = {}  # of all chunks without one, for there are many; never changed
 
 
 class Owner(Protocol):
@@ -26,6 +30,8 @@ class Chunk:
 
     __slots__ = ("base", "bytes", "errors", "left", "plain", "reported", "run", "sent", "size", "values")
 
+    _runs_again = False
+
     def __init__(self, run: Owner, base: int, size: int) -> None:
         self.run = run
         self.base = base  # index of the first item
@@ -35,7 +41,7 @@ class Chunk:
         self.plain = (
             False  # all values are numbers, short strings and the like: nobody minds if they live on a little
         )
-        self.errors: dict[int, BaseException] = {}  # by position
+        self.errors = NO_ERRORS  # by position; added to by `note` alone
         self.sent = 0  # bytes of the arguments
         self.bytes = 0  # of arguments and results
         self.reported = 0  # errors that observers know of
@@ -61,21 +67,25 @@ class Chunk:
             self.values = [body]
             self.bytes += weight(body)
         elif form == codec.RAISED:
-            self.errors[0] = body
+            self.note({0: body})
         elif form == codec.ERROR:
             error = codec.decode_error(body)
-            self.errors.update(dict.fromkeys(range(lo, hi), error))
+            self.note(dict.fromkeys(range(lo, hi), error))
         else:
             self._take(form, body, lo, hi)
-            for position, problem in reply[5].items():
-                self.errors[position] = codec.decode_error(problem)
+            self.note({position: codec.decode_error(problem) for position, problem in reply[5].items()})
+
+    def note(self, errors: Mapping[int, BaseException]) -> None:
+        """These items have failed."""
+        if errors and self.errors is NO_ERRORS:
+            self.errors = {}
+        self.errors.update(errors)
 
     def _take(self, form: int, body: Any, lo: int, hi: int) -> None:
         errors: dict[int, BaseException] = {}
         values = codec.decode_values(form, body, errors)
         self.bytes += codec.size_of(form, body)
-        for position, error in errors.items():
-            self.errors[lo + position] = error
+        self.note({lo + position: error for position, error in errors.items()})
         if hi - lo == self.size:
             self.values = values
             self.plain = form == 0
@@ -85,12 +95,12 @@ class Chunk:
             self.values[lo:hi] = values
 
     def _fail(self, call: Call, error: BaseException, item: int | None = None) -> None:
-        self.errors.update(dict.fromkeys(range(call.lo, call.hi), error))
+        self.note(dict.fromkeys(range(call.lo, call.hi), error))
         self.run.arrived(self, call.items, 0.0)
 
     def _never(self, errors: dict[int, BaseException]) -> None:
         """Items that can't travel."""
-        self.errors.update(errors)
+        self.note(errors)
         self.run.arrived(self, len(errors), 0.0)
 
     def _drop(self, call: Call) -> None:

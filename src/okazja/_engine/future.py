@@ -219,6 +219,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
 
     # --- as the sink of its call
 
+    _runs_again = False
+
     def _refused(self, call: Call) -> None:
         """It was cancelled."""
 

@@ -86,8 +86,8 @@ class Reports:
         except BaseException as error:
             self._error = error
             return
-        for position, problem in errors.items():
-            chunk.errors[position] = problem
+        chunk.note(errors)
+        for position in errors:
             values[position] = None
 
     def check(self) -> None:

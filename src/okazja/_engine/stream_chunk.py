@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Protocol
 
 from okazja._core.known import Known
 from okazja._core.messages import Call, Reply, Stop
 from okazja._core.timeouts import overdue_error
-from okazja._engine.chunk import Chunk
+from okazja._engine.chunk import NO_ERRORS, Chunk
 from okazja._transport import codec
 from okazja.errors import RemoteTraceback, WorkerDied, describe
 
 __all__ = ["StreamChunk", "retry_says"]
+
+
+# What most chunks have in common, for there are many; never changed.
+_ONLY = range(1)
+_NONE_YET: list[int] = []
+_NEVER: dict[int, int] = {}
+_NOTHING: frozenset[int] = frozenset()
 
 
 class StreamOwner(Protocol):
@@ -53,13 +61,15 @@ class StreamChunk(Chunk):
         self.stream = stream
         self.items = items
         self.keys = keys  # what a recorder calls the items
-        self.positions: Sequence[int] = range(len(items))  # of the items that this speaks of
-        self.times = [0] * len(items)  # ns that the last attempt took
-        self.workers = [-1] * len(items)
-        self.extra: dict[int, int] = {}  # attempts beyond the first
-        self.failures: dict[int, int] = {}  # so far, of items that ran again
-        self.failed: dict[int, BaseException] = {}  # why they ran again
-        self.cut: set[int] = set()  # that never began or were stopped: no outcome of their own
+        # Of the items that this speaks of.
+        self.positions: Sequence[int] = _ONLY if len(items) == 1 else range(len(items))
+        # Times and workers are made with the first outcome, and what few items need when there is something to keep.
+        self.times: list[int] = _NONE_YET  # ns that the last attempt took
+        self.workers: list[int] = _NONE_YET
+        self.extra = _NEVER  # attempts beyond the first; added to by `_ran` alone
+        self.failures = _NEVER  # so far, of items that ran again
+        self.failed = NO_ERRORS  # why they ran again
+        self.cut: AbstractSet[int] = _NOTHING  # that never began or were stopped: no outcome of their own
         self.told = 0  # bytes of results that are in pieces
         self.waiting = 0  # items that wait for the time to run again
         self.parked = False  # all that is left waits
@@ -68,12 +78,10 @@ class StreamChunk(Chunk):
         """Take the outcomes of an earlier run: nothing is left to be done."""
         self.values = [outcome.value for outcome in known]
         self.bytes = sum(outcome.size for outcome in known)
-        for position, outcome in enumerate(known):
-            self.times[position] = int(outcome.seconds * 1e9)
-            if outcome.error is not None:
-                self.errors[position] = outcome.error
-            if outcome.attempts != 1:
-                self.extra[position] = outcome.attempts - 1
+        self.times = [int(outcome.seconds * 1e9) for outcome in known]
+        self.workers = [-1] * len(known)
+        self.note({p: outcome.error for p, outcome in enumerate(known) if outcome.error is not None})
+        self.extra = {p: outcome.attempts - 1 for p, outcome in enumerate(known) if outcome.attempts != 1}
         self.left = 0
 
     def piece(self, positions: Sequence[int]) -> StreamChunk:
@@ -100,6 +108,10 @@ class StreamChunk(Chunk):
 
     # --- as the sink of its calls
 
+    @property
+    def _runs_again(self) -> bool:  # type: ignore[override]  # it depends
+        return self.stream.retries > 0
+
     def _begin(self) -> bool:
         return not self.stream.closed and self.stream.halt is None
 
@@ -114,7 +126,7 @@ class StreamChunk(Chunk):
                 f"{call.fn.name} had {'not begun' if before is None else 'failed and not run again'} when {halt.why}"
             )
             error.__cause__ = before
-            self.errors[position] = error
+            self.note({position: error})
         self._cut(call)
 
     def _settle(self, call: Call, reply: Reply) -> None:
@@ -122,52 +134,52 @@ class StreamChunk(Chunk):
         lo, hi = call.lo, call.hi
         seconds = reply[3]
         if len(reply) > 6 and len(reply[6]) == hi - lo:
-            self.times[lo:hi] = reply[6]
+            self._took(lo, hi, reply[6])
             interrupted: Sequence[int] = [*reply[7]]
             for position, text in reply[7].items():
-                self.errors[position] = _interrupted(call, text)
+                self.note({position: _interrupted(call, text)})
                 seconds -= reply[6][position - lo] / 1e9  # says nothing about the others
         else:
-            self.times[lo:hi] = [int(seconds / (hi - lo) * 1e9)] * (hi - lo)
+            self._took(lo, hi, [int(seconds / (hi - lo) * 1e9)] * (hi - lo))
             ended = TimeoutError | KeyboardInterrupt
             interrupted = [p for p in range(lo, hi) if isinstance(self.errors.get(p), ended)]
         if call.stop is not None:
-            self.cut.update(interrupted)
+            self._mark_cut(interrupted)
         self._came(call, max(seconds, 0.0))
 
     def _fail(self, call: Call, error: BaseException, item: int | None = None) -> None:
-        self.times[call.lo : call.hi] = [int(call.spent * 1e9)] * call.items
+        self._took(call.lo, call.hi, [int(call.spent * 1e9)] * call.items)
         began = isinstance(error, WorkerDied | TimeoutError)
-        for position in range(call.lo, call.hi):
-            # What was to run again and never did has failed for the reason it had.
-            self.errors[position] = error if began else self.failed.get(position, error)
+        # What was to run again and never did has failed for the reason it had.
+        failed = NO_ERRORS if began else self.failed
+        self.note({position: failed.get(position, error) for position in range(call.lo, call.hi)})
         if not began:
             self._cut(call)
             return
         if call.stop is not None:
-            self.cut.update(range(call.lo, call.hi))
+            self._mark_cut(range(call.lo, call.hi))
         self._came(call, 0.0)
 
     def _cut(self, call: Call) -> None:
         """The call's items, which have their errors, never began this time and never will."""
-        for position in range(call.lo, call.hi):
-            self.extra[position] = self.extra.get(position, 0) - 1
-            self.cut.add(position)
+        self._ran(range(call.lo, call.hi), -1)
+        self._mark_cut(range(call.lo, call.hi))
         self._came(call, 0.0, may_retry=False)
 
     def _lost(self, call: Call, end: int) -> None:
         """The items up to ``end`` had begun on a worker that died, and will begin once more."""
-        for position in range(call.lo, end):
-            self.extra[position] = self.extra.get(position, 0) + 1
+        self._ran(range(call.lo, end), 1)
 
     def _never(self, errors: dict[int, BaseException]) -> None:
         """Items that can't travel: they never began."""
-        self.errors.update(errors)
-        self.extra.update(dict.fromkeys(errors, -1))
+        self.note(errors)
+        self._ran([*errors], -1)
+        self._make_lists()
         self.stream.came(self, [*errors], (), 0.0)
 
     def _came(self, call: Call, seconds: float, may_retry: bool = True) -> None:
         lo, hi = call.lo, call.hi
+        self._make_lists()
         self.workers[lo:hi] = [call.slot] * (hi - lo)
         if not self.errors:
             self.stream.came(self, range(lo, hi), (), seconds)
@@ -176,6 +188,28 @@ class StreamChunk(Chunk):
         calls = [self._again(call, position) for position in sorted(again)]
         done = [p for p in range(lo, hi) if p not in again] if again else range(lo, hi)
         self.stream.came(self, done, calls, seconds)
+
+    def _make_lists(self) -> None:
+        if self.times is _NONE_YET:
+            self.times = [0] * len(self.items)
+            self.workers = [-1] * len(self.items)
+
+    def _took(self, lo: int, hi: int, times: Sequence[int]) -> None:
+        """So many ns an item."""
+        self._make_lists()
+        self.times[lo:hi] = times
+
+    def _ran(self, positions: Sequence[int], more: int) -> None:
+        """Count attempts that were not to be expected, or did not come about."""
+        if self.extra is _NEVER:
+            self.extra = {}
+        for position in positions:
+            self.extra[position] = self.extra.get(position, 0) + more
+
+    def _mark_cut(self, positions: Sequence[int]) -> None:
+        if not isinstance(self.cut, set):
+            self.cut = set()
+        self.cut.update(positions)
 
     # --- further attempts
 
@@ -189,8 +223,10 @@ class StreamChunk(Chunk):
 
     def _again(self, call: Call, position: int) -> Call:
         """A call for another attempt at one item."""
+        if self.failures is _NEVER:
+            self.failures, self.failed = {}, {}
         self.failures[position] = self.failures.get(position, 0) + 1
-        self.extra[position] = self.extra.get(position, 0) + 1
+        self._ran((position,), 1)
         self.failed[position] = self.errors.pop(position)
         again = call.part(self.stream.number_call(), position, position + 1)
         again.urgent = True
@@ -205,9 +241,9 @@ class StreamChunk(Chunk):
             return
         keys = None if self.keys is None else [self.keys[position]]
         alone = StreamChunk(self.stream, self.base + position, [self.items[position]], keys)
-        alone.extra[0] = self.extra.pop(position)
-        alone.failures[0] = self.failures.pop(position)
-        alone.failed[0] = self.failed.pop(position)
+        alone.extra = {0: self.extra.pop(position)}
+        alone.failures = {0: self.failures.pop(position)}
+        alone.failed = {0: self.failed.pop(position)}
         alone.sent = alone.bytes = len(payload)
         call.payload, call.sink, call.base, call.lo, call.hi = payload, alone, alone.base, 0, 1
 
