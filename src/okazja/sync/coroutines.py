@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any
 
-__all__ = ["Enrolled", "aside", "deadline_of", "in_loop", "left_until", "regained"]
+__all__ = ["Enrolled", "aside", "check_seconds", "deadline_of", "in_loop", "left_until", "regained"]
 
 SLICE = 0.25  # seconds after which a helper looks whether its coroutine was cancelled
 IDLE = 1.0  # seconds that a helper without work stays
@@ -33,6 +33,12 @@ def in_loop() -> bool:
 def deadline_of(timeout: float | None) -> float | None:
     """The time on the monotonic clock at which a wait of so many seconds is over; None and negative: never."""
     return None if timeout is None or timeout < 0 else monotonic() + timeout
+
+
+def check_seconds(timeout: float | None) -> None:
+    """Raise ValueError for what is no time at all, as threading does."""
+    if timeout is not None and timeout != timeout:  # noqa: PLR0124  (only NaN is not itself)
+        raise ValueError("timeout must be a number of seconds or None, got nan")
 
 
 def left_until(deadline: float | None) -> float | None:

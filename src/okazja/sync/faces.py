@@ -19,7 +19,7 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Literal
 
-from okazja.sync.coroutines import Enrolled, aside, deadline_of, in_loop, left_until, regained
+from okazja.sync.coroutines import Enrolled, aside, check_seconds, deadline_of, in_loop, left_until, regained
 from okazja.sync.tasks import acquire_by_task, current_task, depth_in_task, release_by_task, try_by_task
 
 __all__ = [
@@ -65,11 +65,14 @@ class Lockable(ABC):
         zero.
         """
         timeout = -1 if timeout is None else timeout
+        if timeout != -1:
+            check_seconds(timeout)
         if blocking and in_loop():
             return self._acquire_soon(timeout)
         return self._acquire(blocking, timeout)
 
     async def _acquire_soon(self, timeout: float = -1) -> bool:
+        check_seconds(timeout)
         if timeout != -1 and timeout < 0:
             raise ValueError("timeout value must be a non-negative number")
         deadline = deadline_of(timeout)
@@ -141,6 +144,8 @@ class RLock(Lockable):
         ``blocking=False`` or below zero.
         """
         timeout = -1 if timeout is None else timeout
+        if timeout != -1:
+            check_seconds(timeout)
         if not in_loop():
             return self._acquire(blocking, timeout)
         if blocking:
@@ -225,6 +230,10 @@ class Condition(Lockable):
     ) -> None:
         self._face.__exit__(kind, error, trace)
 
+    def locked(self) -> bool:
+        """Whether somebody has its lock."""
+        return self._face.locked()
+
     @abstractmethod
     def _is_owned(self) -> bool:
         """Whether the calling thread holds the lock (a plain Lock: whether anybody does)."""
@@ -258,10 +267,12 @@ class Condition(Lockable):
 
         In a thread that runs an event loop the result is an awaitable. Raises RuntimeError if the lock is not held.
         """
+        check_seconds(timeout)
         return self._wait_soon(timeout) if in_loop() else self._wait(timeout)
 
     def wait_for(self, predicate: Callable[[], object], timeout: float | None = None) -> Any:
         """Wait until ``predicate()`` is true; its last result. In a thread with an event loop: an awaitable."""
+        check_seconds(timeout)
         if in_loop():
             return self._wait_for_soon(predicate, timeout)
         deadline = deadline_of(timeout)
@@ -328,6 +339,7 @@ class Event(ABC):
 
         In a thread that runs an event loop the result is an awaitable.
         """
+        check_seconds(timeout)
         return self._wait_soon(timeout) if in_loop() else self._wait(timeout)
 
     async def _wait_soon(self, timeout: float | None) -> bool:
@@ -351,6 +363,7 @@ class Barrier(ABC):
         timeout: seconds; default: that of the barrier. In a thread that runs an event loop the result is an awaitable;
         to cancel it breaks the barrier. Raises threading.BrokenBarrierError.
         """
+        check_seconds(timeout)
         return self._wait_soon(timeout) if in_loop() else self._wait(timeout)
 
     async def _wait_soon(self, timeout: float | None) -> int:

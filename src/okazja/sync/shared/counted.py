@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from time import monotonic, monotonic_ns
 
+from okazja.sync.coroutines import check_seconds
 from okazja.sync.shared import counter
 from okazja.sync.shared.deadlock import look_for_circles
 from okazja.sync.shared.layout import COUNTS, GATE, HINT, ORPHAN, SEMAPHORE, WAITS, WORD
@@ -17,7 +18,6 @@ from okazja.sync.shared.slots import Place, Seat
 
 __all__ = ["Counted", "deadline_of"]
 
-SPIN = 20  # attempts before a thread goes to sleep, about a microsecond
 MOST_SECONDS = 9_223_372_036.0  # as threading.TIMEOUT_MAX has it
 
 
@@ -27,6 +27,7 @@ def deadline_of(blocking: bool, timeout: float | None) -> float | None:
         return None
     if not blocking:
         raise ValueError("can't specify a timeout for a non-blocking call")
+    check_seconds(timeout)
     if timeout < 0:
         raise ValueError("timeout value must be a non-negative number")
     if timeout > MOST_SECONDS:
@@ -88,10 +89,8 @@ class Counted(Primitive):
         seat = self._slots.seat()
         before = self._held(seat[1])
         try:
-            for _ in range(SPIN if blocking else 1):
-                if self._attempt(seat):
-                    return True
-            return blocking and self._wait(seat, deadline)
+            # No more than one further attempt: whoever has it gets on best while the others sleep.
+            return self._attempt(seat) or (blocking and self._wait(seat, deadline))
         except BaseException:
             self._mend(seat)
             if self._held(seat[1]) > before:
