@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,9 +22,30 @@ FAULTS = {
 }
 
 
+# The soak counts named shared memory, of which tests that run beside it may have some: it gets a /dev/shm of its own.
+ALONE = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /dev/shm && exec "$@"', "sh"]
+
+
+def can_be_alone() -> bool:
+    tried = (
+        subprocess.run([*ALONE, "true"], capture_output=True, check=False)
+        if shutil.which("unshare")
+        else None
+    )
+    return tried is not None and tried.returncode == 0
+
+
 def soak(*options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "benchmarks.soak", "--seed", SEED, *options],
+        [
+            *(ALONE if can_be_alone() else ()),
+            sys.executable,
+            "-m",
+            "benchmarks.soak",
+            "--seed",
+            SEED,
+            *options,
+        ],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])},
         capture_output=True,

@@ -22,7 +22,7 @@ def executor() -> Iterator[Executor]:
         yield executor
 
 
-@pytest.fixture(params=[7, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.fixture(params=[29, pytest.param(7, marks=pytest.mark.slow)])
 def stride(request: pytest.FixtureRequest) -> int:
     """Every so manyth step; each takes some 20 ms."""
     return int(request.param)
