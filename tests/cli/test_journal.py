@@ -122,7 +122,8 @@ def test_an_interrupted_run_goes_on_with_the_command_that_it_prints(
     assert process.returncode == 128 + number
     assert not (tmp_path / "out.csv").exists()
     with Journal(tmp_path / "it's.db") as journal:
-        kept = [entry.item for entry in journal]
+        # A worker that the signal has reached first took the 7 with it.
+        kept = [entry.item for entry in journal if entry.ok]
     assert kept == [*range(1, len(kept) + 1)]  # on processes those that travel with the 7 may not be back yet
     assert len(kept) == 6 if backend != "processes" else len(kept) <= 6
     (tmp_path / "go on").touch()
