@@ -46,7 +46,7 @@ def hold(executor: Executor, stride: int, work: Callable[[], object], is_whole: 
             while recover(slots):  # what the death of a worker starts, and what a waiting thread does
                 pass
             is_whole()
-    assert len(steps) > 1
+    assert steps
 
 
 def lock_is_whole(lock: Any) -> Callable[[], None]:
