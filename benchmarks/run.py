@@ -38,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"{name}: {value}")
     if absent := missing([peer for row in rows for peer in row.peers]):
         print(f"not installed, so not measured: {', '.join(absent)}")
-    packages = set(installed(VALUES))
+    needed = {point.needs for row in rows for point in row.points if point.needs is not None}
+    packages = set(installed(sorted({*VALUES, *needed})))
     tables = [Table.of(row, peers, packages, options.scale) for row in rows]
     adopt_orphans()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # by way of every `finally`
