@@ -180,17 +180,15 @@ class CoroutineCalls:
     def _cancel(self, attempt: Attempt) -> None:
         if attempt.over or attempt.ending or attempt.done():
             return
-        if (
-            not attempt.started
-        ):  # a task that is cancelled before it begins never does, and so would not end either
+        if not attempt.started:
+            # A task that is cancelled before it begins never does, and so would not end either.
             self._loop.call_soon(self._cancel, attempt)
             return
         attempt.ending = True
         if attempt.timer is not None:
             attempt.timer.cancel()
-        if (
-            attempt.where is not None
-        ):  # it blocked the loop, was interrupted, and may need a while to clean up
+        if attempt.where is not None:
+            # It blocked the loop, was interrupted, and may need a while to clean up.
             attempt.timer = self._loop.call_later(GRACE, self._cancel_now, attempt)
             return
         coroutine: Any = attempt.get_coro()

@@ -80,9 +80,8 @@ class ThreadBackend:
         # has no lock is taken from in one step: a finalizer may submit or close in the middle of anything here.
         self._lock = threading.RLock()
         self._idle: deque[None] = deque()  # one for each thread that waits for a call
-        self._slots = deque(
-            range(spec.first_slot, spec.first_slot + spec.max_workers)
-        )  # of threads that can still be started
+        slots = range(spec.first_slot, spec.first_slot + spec.max_workers)
+        self._slots = deque(slots)  # of threads that can still be started
         self._closed = False
         self._over = False  # everything was let go of
         self._broken: ExecutorBroken | None = None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import monotonic
@@ -60,7 +61,7 @@ class _News:
     waits: bool = False  # a worker's task has waited for long
 
 
-class Traffic:
+class Traffic(ABC):
     """What an engine has to do with calls and replies, until it ends. Thread-safe."""
 
     def __init__(
@@ -92,17 +93,17 @@ class Traffic:
         self._killed = ""  # by which method the workers were ended, if so
         self._closing = False  # told to close when nothing is pending
 
+    @abstractmethod
     def break_off(self, error: BaseException) -> None:
         """Give up: see Engine."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _close_if_done(self) -> None:
         """Close the backend if that is what is waited for."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _look_for_standstill(self) -> None:
         """See whether every task waits, and nobody is left who could end that."""
-        raise NotImplementedError
 
     def number_call(self) -> int:
         """A number for a new call."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from okazja.testing import tasks
 from okazja.testing.check import Maker, caught, needs
-from okazja.testing.gate import Gate
+from okazja.testing.gate import PATIENCE, Gate
 
 MOST_DRAWN = 1 << 17  # items of an endless input that may be drawn ahead of the one result asked for
 
@@ -178,11 +178,9 @@ def check_keeps_no_results(make: Maker) -> None:
         for thing in executor.map(tasks.make_thing, range(20)):
             watch = weakref.ref(thing)
             del thing
-            deadline = monotonic() + 5.0  # seconds
-            while (
-                watch() is not None and monotonic() < deadline
-            ):  # whatever brought it may hold it for a moment
-                gc.collect()
+            deadline = monotonic() + PATIENCE
+            while watch() is not None and monotonic() < deadline:
+                gc.collect()  # or it is held for a moment by the thread that brought it
             assert watch() is None
 
 

@@ -6,6 +6,7 @@ the primitive meanwhile, so that whoever counts the permits knows that its words
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from time import monotonic, monotonic_ns
 
 from okazja.sync.coroutines import check_seconds
@@ -35,7 +36,7 @@ def deadline_of(blocking: bool, timeout: float | None) -> float | None:
     return monotonic() + timeout
 
 
-class Counted(Primitive):
+class Counted(Primitive, ABC):
     """Acquiring, where it does not succeed at once."""
 
     def __init__(self, region: Region, place: int, most: int) -> None:
@@ -48,21 +49,21 @@ class Counted(Primitive):
 
     # --- what a kind of it must know ------------------------------------------------------------------
 
+    @abstractmethod
     def _note(self, mark: int) -> None:
         """Write down that this thread has (one more of) it. Inside a window; no calls."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _held(self, mark: int) -> int:
         """How many permits this thread has."""
-        raise NotImplementedError
 
     def _inherit(self, mark: int) -> bool:
         """Take it over from an owner that died, if one did."""
         return False
 
+    @abstractmethod
     def _give_up(self) -> None:
         """Release what this thread has just got."""
-        raise NotImplementedError
 
     # --- acquiring -------------------------------------------------------------------------------------
 
@@ -70,9 +71,7 @@ class Counted(Primitive):
         """Try once. Whoever counts has the permits in hand meanwhile: that is waited out."""
         words, (want, mark, _) = self._words, seat
         while True:
-            counts = words[
-                COUNTS
-            ]  # before the gate is looked at: then a count that begins in between is noticed
+            counts = words[COUNTS]  # before the look at the gate: a count that begins in between is noticed
             if not self._gate.value:
                 want.value = self._id
                 got = self._try(False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from abc import abstractmethod
 from types import TracebackType
 from typing import Any, Self
 
@@ -101,9 +102,9 @@ class _Owned(Counted):
             self._mend(seat)
             raise
 
+    @abstractmethod
     def _acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """Plain acquire. Raises Deadlock where that would wait for ever, in a circle."""
-        raise NotImplementedError
 
     def locked(self) -> bool:
         """Whether some thread has it."""
