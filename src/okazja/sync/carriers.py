@@ -44,12 +44,12 @@ class Queue(ABC):
         """Plain get."""
 
     @abstractmethod
-    def _await_item(self, timeout: float) -> bool:
-        """Wait until a get is worth a try, or would fail; take nothing."""
+    async def _put_soon(self, item: Any, timeout: float | None) -> None:
+        """As ``_put``, in a coroutine."""
 
     @abstractmethod
-    def _await_room(self, timeout: float) -> bool:
-        """Wait until a put is worth a try, or would fail."""
+    async def _get_soon(self, timeout: float | None) -> Any:
+        """As ``_get``, in a coroutine."""
 
     @abstractmethod
     def _await_done(self, timeout: float | None) -> bool:
@@ -90,24 +90,6 @@ class Queue(ABC):
             return aside(self._await_done, None)
         self._await_done(None)
         return None
-
-    async def _put_soon(self, item: Any, timeout: float | None) -> None:
-        deadline = deadline_of(checked(timeout))
-        while True:
-            try:
-                return self._put(item, False)
-            except queue.Full:
-                if not await aside(self._await_room, deadline):
-                    return self._put(item, False)
-
-    async def _get_soon(self, timeout: float | None) -> Any:
-        deadline = deadline_of(checked(timeout))
-        while True:
-            try:
-                return self._get(False)
-            except queue.Empty:
-                if not await aside(self._await_item, deadline):
-                    return self._get(False)
 
     @abstractmethod
     def task_done(self) -> None:

@@ -19,8 +19,8 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Literal
 
-from okazja.sync.coroutines import Enrolled, aside, check_seconds, deadline_of, in_loop, left_until, regained
-from okazja.sync.tasks import acquire_by_task, current_task, depth_in_task, release_by_task, try_by_task
+from okazja.sync.coroutines import aside, check_seconds, deadline_of, in_loop, left_until
+from okazja.sync.tasks import acquire_by_task, current_task, release_by_task, try_by_task
 
 __all__ = [
     "Barrier",
@@ -243,16 +243,8 @@ class Condition(Lockable):
         """Plain wait. Raises RuntimeError if the lock is not held."""
 
     @abstractmethod
-    def _enrol(self) -> Any:
-        """Make the calling thread one of those that wait. It doesn't hold the lock: another does on its behalf."""
-
-    @abstractmethod
-    def _await_notify(self, token: Any, timeout: float) -> bool:
-        """Wait in the thread that has enrolled, with what `_enrol` has returned; whether it was notified."""
-
-    @abstractmethod
-    def _withdraw(self, token: Any) -> bool:
-        """Wait no more, in the thread that has enrolled; whether it was notified after all."""
+    async def _wait_soon(self, timeout: float | None) -> bool:
+        """As ``_wait``, in a coroutine; the lock is held by whoever may release it there."""
 
     @abstractmethod
     def notify(self, n: int = 1) -> None:
@@ -291,26 +283,6 @@ class Condition(Lockable):
                 break
             await self._wait_soon(left)
         return result
-
-    async def _wait_soon(self, timeout: float | None) -> bool:
-        if not self._is_owned():
-            raise RuntimeError("cannot wait on un-acquired lock")
-        waiting = Enrolled(self._enrol, self._await_notify, self._withdraw, self._pass_on)
-        deadline = None if timeout is None else deadline_of(max(timeout, 0))
-        await waiting.begin(deadline)
-        lock = self._face
-        depth = (depth_in_task(lock._identity) if isinstance(lock, RLock) else 0) or 1
-        for _ in range(depth):
-            lock.release()
-        try:
-            return await waiting.end()
-        finally:
-            await regained(lock._acquire_soon, depth)
-
-    def _pass_on(self) -> None:
-        """A notification has reached a waiter that had given up: it is another's."""
-        with self:
-            self.notify()
 
 
 class Event(ABC):

@@ -124,15 +124,6 @@ class LocalCondition(Local, Condition):
         """Wake all that wait. Raises RuntimeError if the lock is not held."""
         self.notify(len(self._waiters))
 
-    def _enrol(self) -> Any:
-        raise NotImplementedError  # coroutines wait without helper threads here
-
-    def _await_notify(self, token: Any, timeout: float) -> bool:
-        raise NotImplementedError
-
-    def _withdraw(self, token: Any) -> bool:
-        raise NotImplementedError
-
 
 def _regain(acquire: Callable[[], object], times: int) -> None:
     """Acquire as often. One exception that breaks in waits until it is done; a second one is let through."""

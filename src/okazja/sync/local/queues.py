@@ -185,12 +185,6 @@ class LocalQueue(Local, Queue):
         finally:
             self._leave(self._getters, waiter)
 
-    def _await_item(self, timeout: float) -> bool:
-        raise NotImplementedError  # coroutines wait without helper threads here
-
-    def _await_room(self, timeout: float) -> bool:
-        raise NotImplementedError
-
     def _await_done(self, timeout: float | None) -> bool:
         deadline = deadline_of(timeout)
         waiter = Waiter()

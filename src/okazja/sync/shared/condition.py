@@ -7,11 +7,13 @@ from typing import Any, Self
 
 from okazja.errors import BadInput, ExecutorShutdown
 from okazja.sync import faces
+from okazja.sync.coroutines import Enrolled, deadline_of, regained
 from okazja.sync.faces import OnOwnerDeath
 from okazja.sync.shared.layout import CONDITION_KIND, INSIDE, SEQ, WAITS
 from okazja.sync.shared.lock import SharedLock, SharedRLock
 from okazja.sync.shared.primitive import Primitive
 from okazja.sync.shared.region import Region
+from okazja.sync.tasks import depth_in_task
 
 __all__ = ["SharedCondition"]
 
@@ -90,6 +92,28 @@ class SharedCondition(Primitive, faces.Condition):
             words[inside] = 0
             if broke_in is not None:
                 raise broke_in
+
+    # --- in coroutines: a helper thread waits, and holds no lock -------------------------------------------
+
+    async def _wait_soon(self, timeout: float | None) -> bool:
+        if not self._is_owned():
+            raise RuntimeError("cannot wait on un-acquired lock")
+        waiting = Enrolled(self._enrol, self._await_notify, self._withdraw, self._pass_on)
+        deadline = None if timeout is None else deadline_of(max(timeout, 0))
+        await waiting.begin(deadline)
+        lock = self._face
+        depth = (depth_in_task(lock._identity) if isinstance(lock, SharedRLock) else 0) or 1
+        for _ in range(depth):
+            lock.release()
+        try:
+            return await waiting.end()
+        finally:
+            await regained(lock._acquire_soon, depth)
+
+    def _pass_on(self) -> None:
+        """A notification has reached a waiter that had given up: it is another's."""
+        with self:
+            self.notify()
 
     def _enrol(self, *, timed: bool = False) -> int:
         return self._slots.enter(self._slots.seat()[2], self._id, monotonic_ns(), timed=timed)

@@ -20,7 +20,7 @@ from typing import Any
 from okazja._transport import pickling
 from okazja.errors import OwnerDiedWarning
 from okazja.sync.carriers import Queue, ShutDown, checked
-from okazja.sync.coroutines import deadline_of
+from okazja.sync.coroutines import aside, deadline_of
 from okazja.sync.shared.blocks import CLASSES, PID_BITS, Blocks, process_name
 from okazja.sync.shared.layout import GET, HIGH, JOIN, PURPOSE, PUT, SLOTS, WORD
 from okazja.sync.shared.lock import QuietLock
@@ -43,9 +43,8 @@ LISTS = JOINERS + 8  # of blocks
 PUTTING = LISTS + 24
 TAKING = PUTTING + SIDE_WORDS
 GOT = TAKING + SIDE_WORDS  # by slot: items taken
-DID = (
-    GOT + SLOTS
-)  # by slot: items said to be done; what the dead had taken is added by whoever finds that out
+# By slot: items said to be done; what the dead had taken is added by whoever finds that out.
+DID = GOT + SLOTS
 WHO = DID + SLOTS  # by slot: the process that counts there
 WORDS = WHO + SLOTS
 assert LISTS + CLASSES <= PUTTING
@@ -252,6 +251,26 @@ class SharedQueue(Queue):
         """The blocks that records name."""
         records = self._putting.apart(self._taking.apart, self._ring.records)
         return {marshal.loads(data)[0] for kind, data in records if kind >= LARGE}
+
+    # --- in coroutines: a helper thread waits, and takes nothing -------------------------------------------
+
+    async def _put_soon(self, item: Any, timeout: float | None) -> None:
+        deadline = deadline_of(checked(timeout))
+        while True:
+            try:
+                return self._put(item, False)
+            except Full:
+                if not await aside(self._await_room, deadline):
+                    return self._put(item, False)
+
+    async def _get_soon(self, timeout: float | None) -> Any:
+        deadline = deadline_of(checked(timeout))
+        while True:
+            try:
+                return self._get(False)
+            except Empty:
+                if not await aside(self._await_item, deadline):
+                    return self._get(False)
 
     def _await_item(self, timeout: float) -> bool:
         return self._getters.glimpse(self._has_item, deadline_of(timeout))
