@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from typing import Any
 
@@ -92,8 +93,15 @@ def test_a_signal_ends_the_wait_of_the_main_thread(executor: Executor, what: str
         signal.signal(signal.SIGALRM, before)
 
 
-def test_alarms_at_any_moment_leave_a_lock_free_or_held_by_one() -> None:
+def ring_again(unraisable: Any) -> None:
+    """An alarm went off inside of a finalizer, where it is swallowed: nobody would ever hear of it."""
+    assert unraisable.exc_type is Alarm, unraisable
+    signal.setitimer(signal.ITIMER_REAL, 1e-5)
+
+
+def test_alarms_at_any_moment_leave_a_lock_free_or_held_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     before = signal.signal(signal.SIGALRM, ring)
+    monkeypatch.setattr(sys, "unraisablehook", ring_again)
     with Executor("threads") as executor:
         lock, semaphore, queue = executor.Lock(), executor.Semaphore(1), executor.Queue()
         caught = 0
