@@ -18,13 +18,10 @@ from types import GeneratorType
 from typing import Any, Protocol
 
 from okazja._backends.thread_limits import may_be_daemon
-from okazja._core.weight import weight
+from okazja._engine.read_ahead import ReadAhead, nobody
 from okazja._engine.source import Batch
 
 __all__ = ["DirectInput", "NoInput", "RangeInput", "ReadInput", "can_block", "in_reader", "news_for"]
-
-LOOK_AHEAD = 512  # items that are read before anybody asks for them
-MOST_BYTES = 1 << 25  # that these may take, as they are estimated
 
 _numbers = count(1)
 
@@ -59,7 +56,7 @@ class DirectInput:
         self._iterator = iterator
         self._error: BaseException | None = None
         self.ended = False
-        self.on_news: Callable[[], None] = _nobody  # nothing becomes available by itself
+        self.on_news: Callable[[], None] = nobody  # nothing becomes available by itself
 
     def take(self, most: int) -> Batch:
         """See Source."""
@@ -90,7 +87,7 @@ class RangeInput:
     def __init__(self, items: range) -> None:
         self._rest = items
         self.ended = False
-        self.on_news: Callable[[], None] = _nobody
+        self.on_news: Callable[[], None] = nobody
 
     def take(self, most: int) -> Batch:
         """See Source."""
@@ -119,64 +116,28 @@ def in_reader() -> bool:
     return isinstance(threading.current_thread(), _Reader)
 
 
-class ReadInput:
+class ReadInput(ReadAhead):
     """An input that a thread of its own reads ahead. The thread starts with the first `take`.
 
-    look_ahead: items that may be read and not yet taken; default and most: LOOK_AHEAD.
     The caller's context variables are seen by the input. A generator is closed in the thread that reads it.
     """
 
     def __init__(self, iterator: Iterator[Any], look_ahead: int | None = None) -> None:
+        super().__init__(look_ahead)
         self._iterator: Iterator[Any] | None = iterator
-        self._most = LOOK_AHEAD if look_ahead is None else min(look_ahead, LOOK_AHEAD)
-        # Re-entrant, because the stream may be finalized, and so closed, anywhere.
-        self._lock = threading.RLock()  # entered by itself, as that of a run
         self._changed = threading.Condition(self._lock)
-        self._items: deque[Any] = deque()
-        self._weights: deque[int] = deque()  # bytes, one for each of these
-        self._bytes = 0  # of all of them
-        self._error: BaseException | None = None
-        self._read_all = False
-        self._starved = False  # somebody has found nothing
-        self._closed = False
         self._started = False
-        self.ended = False
-        self.on_news: Callable[[], None] = _nobody
-
-    def take(self, most: int) -> Batch:
-        """See Source."""
-        if not self._started:
-            self._start()
-        items = self._items
-        with self._lock:
-            taken = [items.popleft() for _ in range(min(most, len(items)))]
-            self._bytes -= sum([self._weights.popleft() for _ in taken])
-            if self._is_low():
-                self._changed.notify()
-            if not taken and not self._read_all:
-                self._starved = True
-            over = self._read_all and not items
-            error = self._error if over and not taken else None
-            if error is not None:
-                self._error = None
-            self.ended = self._closed or (over and self._error is None)
-        if error is not None:
-            raise error
-        return Batch(taken)
 
     def close(self) -> None:
         """See Source."""
         with self._lock:
-            self._closed = self.ended = True
-            self._items.clear()
-            self._weights.clear()
-            self._bytes = 0
-            self._error = None
             if not self._started:
                 self._iterator = None
-            self._changed.notify()
+        super().close()
 
     def _start(self) -> None:
+        if self._started:
+            return
         self._started = True
         iterator, self._iterator = self._iterator, None
         context = copy_context()
@@ -188,6 +149,10 @@ class ReadInput:
         )
         thread.start()
 
+    def _go_on(self) -> None:
+        with self._lock:
+            self._changed.notify()
+
     # --- the thread
 
     def _work(self, holder: list[Iterator[Any]]) -> None:
@@ -196,37 +161,22 @@ class ReadInput:
             self._read(holder.pop())
         except BaseException as problem:
             error = problem.with_traceback(problem.__traceback__.tb_next if problem.__traceback__ else None)
-        with self._lock:
-            if not self._closed:
-                self._error = error
-            self._read_all = True
-        error = None  # it leads to this frame
-        self.on_news()
+        try:
+            self._read_to_the_end(error)
+        finally:
+            del error  # it leads to this frame
 
     def _read(self, iterator: Iterator[Any]) -> None:
-        items, lock = self._items, self._lock
         try:
             for item in iterator:
-                bytes_ = weight(item)
-                with lock:
-                    if self._closed:
-                        return
-                    items.append(item)
-                    self._weights.append(bytes_)
-                    self._bytes += bytes_
-                    starved, self._starved = self._starved, False
+                if not self._keep(item):
+                    return
                 del item
-                if starved:
-                    self.on_news()
-                if (len(items) >= self._most or self._bytes >= MOST_BYTES) and not self._room():
+                if self._is_full() and not self._room():
                     return
         finally:
             if type(iterator) is GeneratorType:
                 iterator.close()
-
-    def _is_low(self) -> bool:
-        """Whether so little is left that more is to be read."""
-        return len(self._items) <= self._most // 2 and self._bytes <= MOST_BYTES // 2
 
     def _room(self) -> bool:
         """Wait until more may be read; False if nothing may."""
@@ -251,7 +201,3 @@ def news_for(listener: _Listener) -> Callable[[], None]:
             known.news()
 
     return news
-
-
-def _nobody() -> None:
-    """Nobody wants to know."""
