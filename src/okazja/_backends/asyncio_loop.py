@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import replace
 from time import monotonic
 
-from okazja._backends.base import Capabilities, Deliver, Spec
+from okazja._backends.base import Capabilities, Deliver, OwnPlacement, Spec
 from okazja._backends.blocked import BlockWatch
 from okazja._backends.coroutine_calls import MOST_MARKED, CoroutineCalls
 from okazja._backends.loop_end import end_loop, new_loop
@@ -39,7 +39,7 @@ THREADS = 32  # beside the loop, at most
 log = logging.getLogger("okazja")
 
 
-class AsyncioBackend:
+class AsyncioBackend(OwnPlacement):
     """Guarantees: calls begin in the order in which they were sent, but for plain ones that find no thread free."""
 
     capabilities = Capabilities(
@@ -52,7 +52,6 @@ class AsyncioBackend:
         threads_beside=THREADS,
         parameters=frozenset({"thread_name_prefix", "blocked_after"}),
     )
-    arena = None
 
     def open(self, spec: Spec, deliver: Deliver) -> None:
         """The loop starts with the first call."""
@@ -84,9 +83,6 @@ class AsyncioBackend:
             ),
             deliver,
         )
-
-    def port(self, slot: int) -> None:
-        """Calls are not placed."""
 
     # --- from any thread
 
@@ -145,22 +141,6 @@ class AsyncioBackend:
         """All threads of this backend that run."""
         return {*self._threads.threads, *([self._thread] if self._thread is not None else [])}
 
-    def reclaim(self, port: Port, running: int) -> list[int]:
-        """Calls are not placed."""
-        return []
-
-    def interrupt(self, port: Port, running: int, item: int | None = None) -> None:
-        """Calls are not placed; those with a limit are looked after here."""
-
-    def wake(self) -> None:
-        """Calls are not placed."""
-
-    def linger(self, port: Port, take: Callable[[list[Reply]], bool]) -> None:
-        """Calls are not placed."""
-
-    def stop_lingering(self, port: Port) -> None:
-        """Calls are not placed."""
-
     def drop(self) -> list[Call]:
         """Take all calls that have not begun."""
         with self._lock:
@@ -186,9 +166,6 @@ class AsyncioBackend:
     def stop_call(self, call: Call, stop: Stop) -> None:
         """Cancel a coroutine that runs; a plain function goes on."""
         self._in_loop(self._stop_one, call, stop)
-
-    def end_worker(self, port: Port) -> None:
-        """Calls are not placed."""
 
     def close(self, signal: int | None) -> None:
         """The loop ends once nothing waits or runs."""

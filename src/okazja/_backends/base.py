@@ -11,7 +11,7 @@ from okazja._transport.arena import Arena
 from okazja._transport.board import Board
 from okazja.sync.provider import Primitives
 
-__all__ = ["Backend", "Capabilities", "Deliver", "Spec"]
+__all__ = ["Backend", "Capabilities", "Deliver", "OwnPlacement", "Spec"]
 
 # Takes replies by port and events; returns the seconds after which the backend is to call it again
 # even if nothing has happened, or None.
@@ -126,3 +126,34 @@ class Backend(Protocol):
     @property
     def broken(self) -> BaseException | None:
         """Why no call can run, where the backend itself has found out."""
+
+
+class OwnPlacement:
+    """For backends that decide themselves which worker runs a call: what is asked about placed ones means nothing."""
+
+    arena = None
+
+    def port(self, slot: int) -> None:
+        """See Backend."""
+
+    def reclaim(self, port: Port, running: int) -> list[int]:
+        """See Backend."""
+        return []
+
+    def interrupt(self, port: Port, running: int, item: int | None = None) -> None:
+        """See Backend. Calls with a limit are looked after by the backend itself."""
+
+    def wake(self) -> None:
+        """See Backend."""
+
+    def linger(self, port: Port, take: Callable[[list[Reply]], bool]) -> None:
+        """See Backend."""
+
+    def stop_lingering(self, port: Port) -> None:
+        """See Backend."""
+
+    def stop_call(self, call: Call, stop: Stop) -> None:
+        """See Backend. What runs is not cancelled one by one."""
+
+    def end_worker(self, port: Port) -> None:
+        """See Backend."""

@@ -13,7 +13,7 @@ from time import monotonic, monotonic_ns, perf_counter
 from types import CoroutineType, TracebackType
 from typing import TYPE_CHECKING
 
-from okazja._backends.base import Capabilities, Deliver, Spec
+from okazja._backends.base import Capabilities, Deliver, OwnPlacement, Spec
 from okazja._core.messages import Call, Port, Reply, Stop
 from okazja._transport.board import CALL, DONE, FIRST, PID, STARTED, TID
 from okazja._transport.codec import RAISED, VALUE
@@ -26,13 +26,12 @@ if TYPE_CHECKING:
 __all__ = ["SerialBackend", "execute", "initializer_failed"]
 
 
-class SerialBackend:
+class SerialBackend(OwnPlacement):
     """No thread, no queue: ``send`` returns when the calls are done."""
 
     capabilities = Capabilities(
         places_calls=True, shares_memory=True, can_kill=False, times_items=False, runs_at_once=True
     )
-    arena = None
 
     @property
     def primitives(self) -> LocalPrimitives:
@@ -49,9 +48,6 @@ class SerialBackend:
         self._started = False
         self._broken: ExecutorBroken | None = None
         self._words = spec.board.words(0)
-
-    def port(self, slot: int) -> None:
-        """Calls are not placed."""
 
     def send(self, port: Port | None, calls: Sequence[Call]) -> Sequence[Call]:
         """Run the calls."""
@@ -105,22 +101,6 @@ class SerialBackend:
         """Why no call can run, if so."""
         return self._broken
 
-    def reclaim(self, port: Port, running: int) -> list[int]:
-        """Nothing waits."""
-        return []
-
-    def interrupt(self, port: Port, running: int, item: int | None = None) -> None:
-        """Nothing runs."""
-
-    def linger(self, port: Port, take: Callable[[list[Reply]], bool]) -> None:
-        """Calls are not placed."""
-
-    def stop_lingering(self, port: Port) -> None:
-        """Calls are not placed."""
-
-    def wake(self) -> None:
-        """Calls are not placed."""
-
     def drop(self) -> list[Call]:
         """Nothing waits."""
         return []
@@ -128,12 +108,6 @@ class SerialBackend:
     def stop(self, chosen: Callable[[Call], bool], stop: Stop) -> list[Call]:
         """Nothing waits, and what runs can't be ended."""
         return []
-
-    def stop_call(self, call: Call, stop: Stop) -> None:
-        """What runs is not cancelled one by one."""
-
-    def end_worker(self, port: Port) -> None:
-        """There is none."""
 
     def close(self, signal: int | None) -> None:
         """Nothing runs. The loop of this thread, if coroutines have run here, ends."""

@@ -12,7 +12,7 @@ from queue import Empty, SimpleQueue
 from time import monotonic, monotonic_ns
 from typing import TYPE_CHECKING
 
-from okazja._backends.base import Capabilities, Deliver, Spec
+from okazja._backends.base import Capabilities, Deliver, OwnPlacement, Spec
 from okazja._backends.serial import execute, initializer_failed
 from okazja._backends.thread_limits import Attempt, ThreadLimits, may_be_daemon, take
 from okazja._core.messages import Call, Port, Reply, Stop
@@ -52,7 +52,7 @@ class _Thread(threading.Thread):
                 self.over.set()
 
 
-class ThreadBackend:
+class ThreadBackend(OwnPlacement):
     """Guarantees: calls begin in the order in which they were sent; a thread that ends has left the queue empty."""
 
     capabilities = Capabilities(
@@ -62,7 +62,6 @@ class ThreadBackend:
         times_items=True,
         parameters=frozenset({"thread_name_prefix"}),
     )
-    arena = None
 
     @property
     def primitives(self) -> LocalPrimitives:
@@ -88,9 +87,6 @@ class ThreadBackend:
         self.threads: set[_Thread] = set()
         self._limits = ThreadLimits(f"okazja-{spec.name}", self._abandon)
         self._ended = 0  # threads that have left the loop
-
-    def port(self, slot: int) -> None:
-        """Calls are not placed."""
 
     def send(self, port: Port | None, calls: Sequence[Call]) -> Sequence[Call]:
         """Queue the calls; start a thread for each that finds none idle, up to the limit."""
@@ -254,22 +250,6 @@ class ThreadBackend:
         """Why no call can run, if so."""
         return self._broken
 
-    def reclaim(self, port: Port, running: int) -> list[int]:
-        """Calls are not placed."""
-        return []
-
-    def interrupt(self, port: Port, running: int, item: int | None = None) -> None:
-        """Calls are not placed; those with a limit are looked after here."""
-
-    def wake(self) -> None:
-        """Calls are not placed."""
-
-    def linger(self, port: Port, take: Callable[[list[Reply]], bool]) -> None:
-        """Calls are not placed."""
-
-    def stop_lingering(self, port: Port) -> None:
-        """Calls are not placed."""
-
     def drop(self) -> list[Call]:
         """Take all calls that have not begun."""
         calls, closing = self._drain()
@@ -302,12 +282,6 @@ class ThreadBackend:
                 self._queue.put(None)
         self._limits.stop(chosen, stop)
         return [call for call in waiting if chosen(call)]
-
-    def stop_call(self, call: Call, stop: Stop) -> None:
-        """What runs is not cancelled one by one."""
-
-    def end_worker(self, port: Port) -> None:
-        """Calls are not placed."""
 
     def close(self, signal: int | None) -> None:
         """The threads end once the queue is empty."""
