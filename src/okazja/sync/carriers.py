@@ -10,7 +10,7 @@ import queue
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from okazja.sync.coroutines import aside, check_seconds, deadline_of, in_loop
 from okazja.sync.faces import Lock, RLock
@@ -130,10 +130,26 @@ def checked(timeout: float | None) -> float | None:
     return timeout
 
 
+Q = TypeVar("Q", bound=Queue)
+
+
 class Connection(ABC):
     """An end of a pipe, as ``multiprocessing.Pipe`` has it; any number of users at each end, messages stay whole."""
 
     __slots__ = ()
+
+    # What it reads from and writes to; None: not this way.
+    _inward: Queue | None
+    _outward: Queue | None
+    _closed: bool
+
+    def _open(self, queue: Q | None, way: str) -> Q:
+        """The queue for one way. Raises OSError if this end is closed, or is only for the other way."""
+        if self._closed:
+            raise OSError("handle is closed")
+        if queue is None:
+            raise OSError(f"connection is {way}-only")
+        return queue
 
     @abstractmethod
     def _send(self, kind: int, item: Any) -> None:
@@ -220,19 +236,19 @@ class Connection(ABC):
         """
 
     @property
-    @abstractmethod
     def closed(self) -> bool:
         """Whether this end is closed."""
+        return self._closed
 
     @property
-    @abstractmethod
     def readable(self) -> bool:
         """Whether it can receive."""
+        return self._inward is not None
 
     @property
-    @abstractmethod
     def writable(self) -> bool:
         """Whether it can send."""
+        return self._outward is not None
 
     def __enter__(self) -> Self:
         return self

@@ -240,6 +240,9 @@ class LocalConnection(Local, Connection):
 
     __slots__ = ("_closed", "_inward", "_outward")
 
+    _inward: LocalQueue | None
+    _outward: LocalQueue | None
+
     def __init__(self, home: Home, inward: LocalQueue | None, outward: LocalQueue | None) -> None:
         super().__init__(home)
         self._inward, self._outward = inward, outward
@@ -248,13 +251,6 @@ class LocalConnection(Local, Connection):
     def __repr__(self) -> str:
         state = "closed" if self._closed else "open"
         return f"<okazja.Connection at {id(self):#x}: {state}>"
-
-    def _open(self, queue: LocalQueue | None, way: str) -> LocalQueue:
-        if self._closed:
-            raise OSError("handle is closed")
-        if queue is None:
-            raise OSError(f"connection is {way}-only")
-        return queue
 
     def _send(self, kind: int, item: Any) -> None:
         try:
@@ -322,21 +318,6 @@ class LocalConnection(Local, Connection):
             self._outward.shutdown()
         if self._inward is not None:
             self._inward.shutdown(immediate=True)
-
-    @property
-    def closed(self) -> bool:
-        """Whether this end is closed."""
-        return self._closed
-
-    @property
-    def readable(self) -> bool:
-        """Whether it can receive."""
-        return self._inward is not None
-
-    @property
-    def writable(self) -> bool:
-        """Whether it can send."""
-        return self._outward is not None
 
 
 def make_pipe(home: Home, duplex: bool) -> tuple[LocalConnection, LocalConnection]:

@@ -27,6 +27,9 @@ class SharedConnection(Connection):
     ``here`` and ``there`` are the places of the tables of those who have this end, and the other.
     """
 
+    _inward: SharedQueue | None
+    _outward: SharedQueue | None
+
     def __init__(
         self,
         region: Region,
@@ -53,13 +56,6 @@ class SharedConnection(Connection):
 
     def __repr__(self) -> str:
         return f"<okazja.Connection {self._here:#x}: {'closed' if self.closed else 'open'}>"
-
-    def _open(self, queue: SharedQueue | None, way: str) -> SharedQueue:
-        if self.closed:
-            raise OSError("handle is closed")
-        if queue is None:
-            raise OSError(f"connection is {way}-only")
-        return queue
 
     def _send(self, kind: int, item: Any) -> None:
         outward = self._open(self._outward, "read")
@@ -120,21 +116,6 @@ class SharedConnection(Connection):
         for queue in (self._inward, self._outward):
             if queue is not None:
                 queue._getters.wake_all()
-
-    @property
-    def closed(self) -> bool:
-        """Whether this end is closed here."""
-        return self._closed
-
-    @property
-    def readable(self) -> bool:
-        """Whether it can receive."""
-        return self._inward is not None
-
-    @property
-    def writable(self) -> bool:
-        """Whether it can send."""
-        return self._outward is not None
 
 
 def make_pipe(region: Region, duplex: bool) -> tuple[SharedConnection, SharedConnection]:
