@@ -72,6 +72,12 @@ def test_compare_prints_a_table_and_a_recommendation(capsys: pytest.CaptureFixtu
     assert out.startswith("count_primes_list: ")
     assert "speed-up" in out
     assert "\nRecommended: " in out
+    ways = [
+        line.split()[0]
+        for line in out.splitlines()
+        if line.startswith(("serial", "threads", "asyncio", "processes"))
+    ]
+    assert ways == ["serial", "threads", "processes"], "plain functions run on threads with asyncio, too"
 
 
 def test_compare_refuses_an_unknown_backend(capsys: pytest.CaptureFixture[str]) -> None:

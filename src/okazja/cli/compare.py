@@ -14,6 +14,7 @@ from okazja.cli.items import OVER, WORKERS
 from okazja.cli.run import BACKENDS
 from okazja.cli.target import load_target
 from okazja.errors import BadInput, OkazjaError
+from okazja.measure.compare import WAYS
 from okazja.measure.compare import compare as measure
 from okazja.measure.comparison import HEADINGS, Comparison
 
@@ -34,7 +35,7 @@ class CompareOptions:
 @click.command(short_help="Measure which way to run a function is fastest.")
 @click.argument("target")
 @click.option("--over", type=OVER, help="The items: numbers from A to B, both included. Example: 1..1000")
-@click.option("--backends", default=",".join(BACKENDS), show_default=True, help="The ways, with commas.")
+@click.option("--backends", default=",".join(WAYS), show_default=True, help="The ways, with commas.")
 @click.option(
     "--workers",
     type=WORKERS,

@@ -18,10 +18,10 @@ from okazja._worker.cpus import cpu_count
 from okazja.cli.compare import measured, show
 from okazja.cli.doctor import machine
 from okazja.cli.output import FileOutput
-from okazja.cli.run import BACKENDS
 from okazja.cli.terminal import progress_named, say
 from okazja.errors import OkazjaError
 from okazja.jobs import Job, find_job
+from okazja.measure.compare import WAYS
 from okazja.measure.comparison import WORTH_IT, Comparison
 from okazja.measure.opening import opened
 from okazja.measure.sample import mean_seconds, stratified
@@ -96,7 +96,7 @@ def demo(**options: Any) -> int:
 
     small = min(SMALL, parsed.below)
     _heading(f"One function, three ways: the sieve with plain lists, n = 1..{small:,}")
-    comparison = measured(job.variants["list"], range(1, small + 1), BACKENDS, None, parsed.budget)
+    comparison = measured(job.variants["list"], range(1, small + 1), WAYS, None, parsed.budget)
     show(comparison)
     click.echo(f"\n{explanation(comparison)}")
 

@@ -22,11 +22,15 @@ from okazja.measure.opening import opened
 from okazja.measure.sample import mean_seconds, sample_size, stratified
 from okazja.watch.tree import ProcessNode, Tree, tree
 
-__all__ = ["compare", "default_workers_to_compare"]
+__all__ = ["WAYS", "compare", "default_workers_to_compare"]
 
 ROUNDS = 5  # an odd number, so that the median is a measured value
 FIRST_LOOK = 0.02  # seconds after which the tree is read, and then again while the warm-up lasts
 STOP_LOOKING = 5.0  # seconds that a last look at the tree may take
+
+
+# What is compared where nobody says more. A plain function on `asyncio` runs on threads, which are measured already.
+WAYS = ("serial", "threads", "processes")
 
 
 def default_workers_to_compare(cpus: int) -> tuple[int, ...]:
@@ -38,7 +42,7 @@ def compare(
     fn: Callable[[Any], Any],
     items: Iterable[Any],
     *,
-    backends: Sequence[str] = ("serial", "threads", "processes"),
+    backends: Sequence[str] = WAYS,
     workers: Sequence[int] | None = None,
     budget: float = 20.0,
     on_progress: Callable[[str], None] | None = None,
