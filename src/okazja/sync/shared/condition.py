@@ -68,8 +68,8 @@ class SharedCondition(Primitive, faces.Condition):
         if not self._is_owned():
             raise RuntimeError("cannot wait on un-acquired lock")
         deadline = None if timeout is None else monotonic() + timeout
-        lock, words, seat = self._lock, self._words, self._slots.seat()
-        inside, waits, mark = INSIDE + seat[2].slot, WAITS + seat[2].slot, seat[1]
+        lock, words, slot = self._lock, self._words, self._slots.seat()[2].slot
+        inside, waits = INSIDE + slot, WAITS + slot
         depth = lock._recursion_count()
         broke_in: BaseException | None = None
         try:
@@ -81,7 +81,7 @@ class SharedCondition(Primitive, faces.Condition):
             return self._sleep(token, deadline) or self._withdraw(token)
         finally:
             words[waits] = 0
-            while lock._holder.value != mark:
+            while not lock._has_it():
                 try:
                     lock._acquire_restore(depth)
                 except ExecutorShutdown as error:  # it may be held for a while yet, or its owner have died

@@ -10,22 +10,20 @@ that did not have it: so a lock is used as a signal, and somebody else may give 
 from __future__ import annotations
 
 from okazja.errors import Deadlock
+from okazja.sync.shared import shares
 from okazja.sync.shared.layout import (
+    COUNTED,
     FOREIGN,
-    GIVEN,
     HIGH,
-    HOLDER,
     INSIDE,
     KIND,
     LOCK_KIND,
-    LOCKS,
     PID,
     RLOCK_KIND,
     SEMAPHORE_KIND,
     SEQ,
     SIGNALS,
     SINCE,
-    TAKEN,
     TID,
     TIMED,
     WAITS,
@@ -67,16 +65,10 @@ def _waits(slots: Slots) -> dict[int, Wait]:
 def _holders(slots: Slots, primitive: int, waiter: int) -> set[int]:
     """Who alone can end this wait; nobody, where that is not known."""
     words = slots.words
-    kind = words[primitive + KIND]
-    if kind in LOCKS:
-        holder = words[primitive + HOLDER] - 1
-        return set() if holder in {-1, waiter} or words[primitive + FOREIGN] else {holder}
-    if kind == SEMAPHORE_KIND and not words[primitive + SIGNALS]:
-        high, taken, given = words[HIGH], words[primitive + TAKEN], words[primitive + GIVEN]
-        counts = zip(words[taken : taken + high].tolist(), words[given : given + high].tolist(), strict=True)
-        holders = {slot for slot, (took, gave) in enumerate(counts) if took != gave}
-        return set() if waiter in holders else holders
-    return set()
+    if words[primitive + KIND] not in COUNTED or words[primitive + SIGNALS] or words[primitive + FOREIGN]:
+        return set()
+    holders = shares.holders(words, primitive).keys()
+    return set() if waiter in holders else set(holders)
 
 
 def _stuck(waits: dict[int, Wait]) -> dict[int, Wait]:

@@ -20,7 +20,7 @@ OWNER = 2  # process id of the executor's process
 TOP = 3  # bytes that are allocated; under the guard
 HIGH = 4  # slots that were ever used, from 0 on; under the guard
 HEAD = 5  # the newest primitive; each names the one before it
-GATE = 8  # not 0: nothing may be released, for somebody counts; only while the guard is held
+GATE = 8  # not 0: nobody may try to get a permit, for somebody counts; only while the guard is held
 COUNTS = 11  # how often that was so. Under the guard
 STORY = 6  # bytes from the start, of the story of the latest standstill, and how long it is
 STORY_SIZE = 7  # in bytes
@@ -32,7 +32,7 @@ MAGIC_VALUE = int.from_bytes(b"OKAZJAS1", "little")
 # --- slots --------------------------------------------------------------------------------------------
 SLOTS = 1024  # threads of all processes that use primitives of one executor at a time
 _ARRAYS = 512
-WANT = _ARRAYS  # the primitive whose words the thread is changing; 0: none. A cache line each
+WANT = _ARRAYS  # the side of a queue that the thread is in, or about to look at; 0: none. A cache line each
 WANT_STEP = LINE // WORD
 WAITS = WANT + SLOTS * WANT_STEP  # what it waits for: a primitive, or one of a primitive's waiting rooms
 SEQ = WAITS + SLOTS  # number of its latest wait
@@ -46,7 +46,8 @@ TID = START + SLOTS  # native id of the thread
 INSIDE = TID + SLOTS  # the condition in whose `wait` it is, from the first step to the last
 LOOKS = INSIDE + SLOTS  # how often it has gone to sleep, after it had looked and found that it had to
 TOLD = LOOKS + SLOTS  # the SINCE of a wait that is to end with Deadlock; written by whoever found that out
-PARKS = TOLD + SLOTS  # a semaphore each, at which the thread sleeps
+OWNS = TOLD + SLOTS  # the newest of its shares. Under the guard
+PARKS = OWNS + SLOTS  # a semaphore each, at which the thread sleeps
 FIRST_FREE = (PARKS + SLOTS * SEM // WORD) * WORD  # bytes
 
 # --- a primitive --------------------------------------------------------------------------------------
@@ -54,22 +55,28 @@ FIRST_FREE = (PARKS + SLOTS * SEM // WORD) * WORD  # bytes
 KIND = 0
 NEXT = 1  # the one that was made before it
 SEMAPHORE = 2  # its sem_t; nobody ever sleeps on it
-HOLDER = 6  # of a lock: the slot of its owner, plus 1
-DEPTH = 7  # of a re-entrant lock: how often its owner has it
+SHARES = 6  # of a lock or semaphore: the newest of its shares. Under the guard
+MISSING = 7  # of these: how many permits the dead, or interrupted threads, may have taken with them. Under the guard
 HINT = 8  # not 0: somebody may wait
 ORPHAN = 9  # of a lock: not 0, the process id of the owner that died; nobody has it
-FOREIGN = 10  # of a lock: not 0, it was released by a thread that did not have it
-UNCOUNTED = 11  # not 0: something is lost of it, and could not be counted yet. Under the guard
-PERMITS = 16  # of a semaphore: how many there are
+FOREIGN = 10  # of a lock or semaphore: not 0, a thread that did not have it has released it
+UNCOUNTED = 11  # not 0: the dead have left something of it, which could not be settled yet. Under the guard
+DIED = 12  # of a lock: the latest process that died, and perhaps had it. Under the guard
+PERMITS = 16  # of a lock or semaphore: how many there are
 SIGNALS = 17  # of a semaphore: not 0, it counts events, and nobody owns its permits
-TAKEN = 18  # of a semaphore: index of an array over slots
-GIVEN = 19  # of a semaphore: the same, what others have released for that thread; under the guard
 LOCK = 16  # of a condition or barrier: its lock
 FLAG = 16  # of an event
 PARTIES = 17  # of a barrier
 BROKEN = 18  # of a barrier
 ACTOR = 19  # of a barrier: the slot that runs its action, plus 1
 SIZE = 3 * LINE  # bytes
+
+# --- a share ------------------------------------------------------------------------------------------
+# What one thread has of one lock or semaphore. Its id is the index of its first word; a cache line each.
+OF = 1  # the primitive
+WHOSE = 2  # the slot
+NEXT_OF_PRIMITIVE = 3
+NEXT_OF_SLOT = 4
 
 # --- a queue's waiting room ---------------------------------------------------------------------------
 PURPOSE = 3  # which of these it is

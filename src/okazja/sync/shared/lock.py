@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
+import time
 import warnings
-from abc import abstractmethod
 from types import TracebackType
 from typing import Any, Self
 
 from okazja.errors import BadInput, OwnerDied, OwnerDiedWarning
 from okazja.sync import faces
 from okazja.sync.faces import OnOwnerDeath
+from okazja.sync.shared import shares
 from okazja.sync.shared.counted import Counted, deadline_of
-from okazja.sync.shared.layout import (
-    DEPTH,
-    FOREIGN,
-    HOLDER,
-    LOCK_KIND,
-    ORPHAN,
-    PID,
-    RLOCK_KIND,
-)
-from okazja.sync.shared.region import Cell, Region
-from okazja.sync.shared.slots import Place
+from okazja.sync.shared.layout import LOCK_KIND, ORPHAN, PID, RLOCK_KIND
+from okazja.sync.shared.region import Region
+from okazja.sync.shared.shares import Share
 
 __all__ = ["QuietLock", "SharedLock", "SharedRLock"]
+
+LOOKS = 20  # at who has a lock that somebody else releases
+GLANCE = 50e-6  # seconds between two of them
 
 
 class _Owned(Counted):
@@ -32,34 +28,25 @@ class _Owned(Counted):
     def __init__(self, region: Region, place: int, on_owner_death: OnOwnerDeath = "warn") -> None:
         super().__init__(region, place, 1)
         self._on_owner_death = on_owner_death
-        self._holder = region.cell(place + HOLDER)
-        self._depth = region.cell(place + DEPTH)
 
     @classmethod
     def create(cls, region: Region, *, on_owner_death: OnOwnerDeath = "warn") -> Self:
         """A new one, free. on_owner_death: see `okazja.OwnerDied`."""
         if on_owner_death not in {"warn", "raise"}:
             raise BadInput(f"on_owner_death must be 'warn' or 'raise', got {on_owner_death!r}")
-        return cls(region, cls._place(region, 1), on_owner_death)
+        return cls(region, cls._place(region, 1, PERMITS=1), on_owner_death)
 
     def _options(self) -> tuple[Any, ...]:
         return (self._on_owner_death,)
 
-    def _note(self, mark: int) -> None:
-        self._depth.value = 1
-        self._holder.value = mark
-
-    def _held(self, mark: int) -> int:
-        return int(self._holder.value == mark)
-
-    def _inherit(self, mark: int) -> bool:
-        pid = self._region.guarded(self._take_over, self._slots.seat())
+    def _inherit(self, share: Share) -> bool:
+        took = share.took.value
+        pid = self._region.guarded(self._take_over, share)
         if pid:
             try:
                 self._tell_of(pid)
             except BaseException:
-                if self._held(mark):
-                    self._let_go(self._slots.seat())
+                self._mend(share, took)
                 raise
         return pid != 0
 
@@ -70,53 +57,29 @@ class _Owned(Counted):
             raise OwnerDied(message, pid)
         warnings.warn(message, OwnerDiedWarning, stacklevel=7)
 
-    def _take_over(self, seat: Place) -> int:
+    def _take_over(self, share: Share) -> int:
         """Under the guard: the process of the owner that died, 0 if somebody else was first."""
-        words, orphan = self._words, self._id + ORPHAN
-        want, mark, _ = seat
-        pid = int(words[orphan])
+        orphan = self._id + ORPHAN
+        pid = int(self._words[orphan])
         if pid:
-            want.value = self._id
+            share.took.value += 1  # first: whoever dies in here leaves the permit for those who count
+            self._words[orphan] = 0
             if self._on_owner_death == "raise":
-                words[orphan] = 0
                 self._post()
-            else:
-                self._note(mark)
-                words[orphan] = 0
-            want.value = 0
+                share.took.value -= 1
         return pid
-
-    def _give_up(self) -> None:
-        self._let_go(self._slots.seat())
-
-    def _let_go(self, seat: Place) -> None:
-        """Make it free, whoever has it."""
-        try:
-            self._window(seat[0])
-            self._holder.value = 0
-            self._post()
-            seat[0].value = 0
-            if self._hint.value:
-                self._wake_next(seat[2])
-        except BaseException:
-            self._mend(seat)
-            raise
-
-    @abstractmethod
-    def _acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        """Plain acquire. Raises Deadlock where that would wait for ever, in a circle."""
 
     def locked(self) -> bool:
         """Whether some thread has it."""
         return not self._semaphore._get_value() and not self._words[self._id + ORPHAN]
 
-    def _is_owned(self) -> bool:
-        mark = self._slots.seat()[1]  # first of all: the slot that is taken now may have been a dead owner's
-        return bool(self._holder.value == mark)
+    def _has_it(self) -> bool:
+        """Whether the calling thread has it."""
+        return self._share().count > 0
 
     def _owner(self) -> str:
-        holder = self._holder.value
-        return f"owned by process {self._words[PID + holder - 1]}" if holder else "free"
+        owners = shares.holders(self._words, self._id) if self.locked() else ()
+        return f"owned by process {self._words[PID + next(iter(owners))]}" if owners else "free"
 
     def __repr__(self) -> str:
         return self._describe(self._owner())
@@ -136,59 +99,30 @@ class SharedLock(_Owned, faces.Lock):
             return self.__enter__()
         return self._acquire_slowly(blocking, deadline_of(blocking, timeout))
 
-    def __enter__(self) -> bool:
-        try:
-            want, mark, _ = self._here.seat
-            want.value = self._id
-            if self._try(False):
-                self._holder.value = mark
-                want.value = 0
-                return True
-        except BaseException as error:
-            self._unseated(error)
-        return self._acquire_slowly(True, None)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            want, mark, seat = self._here.seat
-            if self._holder.value == mark:
-                want.value = self._id
-                if self._gate.value:
-                    self._window(want)
-                self._holder.value = 0
-                self._post()
-                want.value = 0
-                if self._hint.value:
-                    self._wake_next(seat)
-                return
-        except BaseException as problem:
-            self._unseated(problem)
-        self._release_foreign(self._slots.seat())
-
     def release(self) -> None:
         """Make it free; any thread may. Raises RuntimeError if nobody has it."""
         self.__exit__(None, None, None)
 
-    def _release_foreign(self, seat: Place) -> None:
-        if not self._region.guarded(self._disown, seat[0]):
+    def _give_back(self, share: Share) -> None:
+        whose = share.word if share.count > 0 else self._whose()
+        if self._semaphore._get_value() or not (whose or self._words[self._id + ORPHAN]):
             raise RuntimeError("release unlocked lock")
-        if self._hint.value:
-            self._wake_next(seat[2])
+        self._post_for(share, whose)
 
-    def _disown(self, want: Cell) -> bool:
-        """Under the guard. Whoever dies in here leaves the permit for those who count."""
-        words, orphan = self._words, self._id + ORPHAN
-        if not self._holder.value and not words[orphan]:
-            return False
-        want.value = self._id
-        words[self._id + FOREIGN] = 1
-        self._holder.value = 0
-        words[orphan] = 0
-        self._post()
-        want.value = 0
-        return True
+    def _whose(self) -> int | None:
+        """Under the guard: the share of the thread that has it. Others say so only as long as they try for it."""
+        found: set[int] = set()
+        for look in range(LOOKS):
+            now = {
+                share
+                for share in shares.of_primitive(self._words, self._id)
+                if shares.held(self._words[share]) > 0
+            }
+            found = found & now if look else now
+            if len(found) <= 1:
+                break
+            time.sleep(GLANCE)
+        return min(found, default=None)
 
     # What a Condition needs of it.
 
@@ -210,70 +144,103 @@ class SharedRLock(_Owned, faces.RLock):
 
     def _acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         deadline = deadline_of(blocking, timeout)
-        if self._is_owned():
-            self._depth.value += 1
+        share = self._share()
+        if share.depth:
+            share.depth += 1
             return True
         return self._acquire_slowly(blocking, deadline)
 
-    def __enter__(self) -> bool:
+    def _acquire_slowly(self, blocking: bool, deadline: float | None) -> bool:
+        share = self._share()
+        took = share.took.value
         try:
-            want, mark, _ = self._here.seat
-            if self._holder.value == mark:
-                self._depth.value += 1
+            if super()._acquire_slowly(blocking, deadline):
+                share.depth = 1
                 return True
-            want.value = self._id
-            if self._try(False):
-                self._depth.value = 1
-                self._holder.value = mark
-                want.value = 0
+        except BaseException:
+            self._mend(share, took)
+            raise
+        return False
+
+    def __enter__(self) -> bool:
+        share, took = None, 0
+        try:
+            share = self._mine.share
+            if share.depth:
+                share.depth += 1
                 return True
+            took = share.took.value
+            share.took.value = took + 1
+            if not self._gate.value and (self._try(False) or self._spin()):
+                share.depth = 1
+                return True
+            share.took.value -= 1
         except BaseException as error:
-            self._unseated(error)
+            self._broken_into(error, share, took)
         return self._acquire_slowly(True, None)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        share, took = None, 0
         try:
-            want, mark, seat = self._here.seat
-            if self._holder.value == mark:
-                depth = self._depth.value
-                if depth > 1:
-                    self._depth.value = depth - 1
-                    return
-                want.value = self._id
-                if self._gate.value:
-                    self._window(want)
-                self._holder.value = 0
+            share = self._mine.share
+            if share.depth == 1:
+                took = share.took.value
+                share.depth = 0
                 self._post()
-                want.value = 0
+                share.took.value -= 1
                 if self._hint.value:
-                    self._wake_next(seat)
+                    self._wake_next(share.seat)
                 return
         except BaseException as problem:
-            self._unseated(problem)
-        raise RuntimeError("cannot release un-acquired lock")
+            self._broken_into(problem, share, took - 1)
+        if share is None or not share.depth:
+            raise RuntimeError("cannot release un-acquired lock")
+        share.depth -= 1
 
     def _release(self) -> None:
         self.__exit__(None, None, None)
+
+    def _give_back(self, share: Share) -> None:
+        raise RuntimeError("cannot release un-acquired lock")
+
+    def _is_owned(self) -> bool:
+        return self._share().depth > 0
+
+    def _has_it(self) -> bool:
+        return self._is_owned()
 
     @property
     def _identity(self) -> object:
         return self._region.ticket, self._id
 
     def _recursion_count(self) -> int:
-        return int(self._depth.value) if self._is_owned() else 0
+        return self._share().depth
 
     def _release_save(self) -> int:
-        depth = self._recursion_count()
+        share = self._share()
+        depth, took = share.depth, share.took.value
         if not depth:
             raise RuntimeError("cannot release un-acquired lock")
-        self._let_go(self._slots.seat())
+        try:
+            share.depth = 0
+            self._post()
+            share.took.value -= 1
+            if self._hint.value:
+                self._wake_next(share.seat)
+        except BaseException:
+            self._mend(share, took - 1)
+            raise
         return depth
 
     def _acquire_restore(self, depth: int) -> None:
-        self._acquire()
-        self._depth.value = depth
+        share = self._share()
+        try:
+            self._acquire()
+        finally:
+            if share.depth:
+                share.depth = depth
 
 
 class QuietLock(SharedLock):

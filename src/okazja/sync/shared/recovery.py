@@ -3,9 +3,17 @@
 `recover` is called in the executor's process when a worker has ended, and by every thread that has waited for a while,
 which finds processes that the executor did not start (those that a task forked, workers of nested executors).
 
-Under the guard: close the gate, so that nothing is released any more; take all permits in hand, so that nothing can be
-acquired; wait until the windows that were open are closed, but for those of the dead. Then nobody changes the words,
-and what the dead had follows from them: give back as many permits as nobody living has, and open the gate.
+All of it happens under the guard. What the shares of the dead say is added to what may be missing, and forgotten. Then
+the permits are counted. Let a primitive have ``P`` permits, of which ``V`` are in its sem_t, and let the shares of the
+living say ``S`` in all. Shares never say too little, so at least ``P - V - S`` permits are lost; that is exact as soon
+as no thread is in the middle of an attempt or a release. They are looked at in an order in which nothing can escape:
+
+1. close the gate, and have every processor's writes seen: now whoever is about to try either has said so, or sees the
+   gate and does not try. So shares can only say less from now on;
+2. read the shares, and then take all permits in hand: if one of them went home in between, it is in hand.
+
+What is lost goes back; a lock whose owner died becomes an orphan instead, which the next to come takes over, and is
+told. As long as something may be missing that could as well be with a living thread, it is looked at again later.
 
 Whoever dies in the middle of this leaves the primitive marked as uncounted, and the next to look starts again.
 """
@@ -18,7 +26,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from okazja.sync.shared import counter
+from okazja.sync.shared import counter, shares
 from okazja.sync.shared.layout import (
     ACTOR,
     BARRIER_KIND,
@@ -26,56 +34,57 @@ from okazja.sync.shared.layout import (
     CONDITION_KIND,
     COUNTED,
     COUNTS,
-    DEPTH,
+    DIED,
     GATE,
-    GIVEN,
     HIGH,
-    HOLDER,
     INSIDE,
     KIND,
     LEFT,
     LOCK,
     LOCKS,
+    MISSING,
+    OF,
     ORPHAN,
     PERMITS,
     PID,
     SEMAPHORE,
-    SEMAPHORE_KIND,
     SIGNALS,
     START,
-    TAKEN,
     UNCOUNTED,
     VERDICT,
     WAITS,
     WANT,
     WANT_STEP,
+    WHOSE,
     WORD,
 )
+from okazja.sync.shared.shares import Share
 from okazja.sync.shared.slots import Slots, started
 
-__all__ = ["Recovery", "recount", "recover"]
+__all__ = ["Recovery", "give_up", "recover"]
 
 log = logging.getLogger("okazja")
 
-STALLED = 0.02  # seconds that a window may stay open before its thread is taken for stopped
-GLANCE = 0.0002  # seconds between two looks at a window
-AGAIN = 0.05  # seconds after which what was left is tried again
+LONGEST = 0.005  # seconds until a thread that does not get out of the middle of something is left for later
+GLANCE = 0.0002  # seconds between two looks
+AGAIN = 0.05  # seconds after which what was left is looked at again; then twice as many, and so on
+RARELY = 1.0  # at most
 BROKEN_UP = 2  # verdict on a barrier's waiters
 
 
 def recover(slots: Slots) -> bool:
     """Give what dead threads had to the living, and tell those. True if something is left to be done later.
 
-    It is when a thread that lives is stopped in the middle of changing a primitive that a dead one had touched.
+    It is when what the dead may have had could as well be with a thread that lives.
     """
     if not slots.words[LEFT] and not _dead(slots):
         return False
     return slots.region.guarded(_recover, slots)
 
 
-def recount(slots: Slots, primitive: int, slot: int) -> None:
-    """Close the window that the calling thread, in this slot, has open: an exception broke into it."""
-    slots.region.guarded(_recount, slots, primitive, slot)
+def give_up(slots: Slots, primitive: int, share: Share, took: int) -> None:
+    """What the calling thread's share says beyond ``took`` may be true or not, and is to be nobody's."""
+    slots.region.guarded(_give_up, slots, primitive, share, took)
 
 
 class Recovery:
@@ -97,12 +106,14 @@ class Recovery:
         threading.Thread(target=self._work, name="okazja-recovery", daemon=True).start()
 
     def _work(self) -> None:
-        left = False
+        left, pause = False, AGAIN
         while True:
             with self._lock:
                 if not self._wanted and not left:
                     self._works = False
                     return
+                if self._wanted:
+                    pause = AGAIN
                 self._wanted = False
             try:
                 left = recover(self._slots)
@@ -110,7 +121,8 @@ class Recovery:
                 log.exception("what a worker held when it ended could not be given to others")
                 left = False
             if left:
-                time.sleep(AGAIN)
+                time.sleep(pause)
+                pause = min(2 * pause, RARELY)
 
 
 def _dead(slots: Slots) -> set[int]:
@@ -135,46 +147,141 @@ def _recover(slots: Slots) -> bool:
     if not dead and not words[LEFT]:
         return False
     touched = [p for p in slots.primitives() if words[p + UNCOUNTED] or _touches(slots, p, dead)]
-    left = _count(slots, touched, dead)
-    if not left:
-        for slot in dead:
-            _free(slots, slot)
+    words[LEFT] = 1
+    for primitive in touched:
+        words[primitive + UNCOUNTED] = 1
+    for slot in dead:
+        _bury(slots, slot)
+    for primitive in touched:
+        if words[primitive + KIND] == BARRIER_KIND:
+            words[primitive + ACTOR] = 0
+            words[primitive + BROKEN] = 1
+    _count(slots, touched)
     _tell(slots, touched)
-    return left
+    return bool(words[LEFT])
 
 
-def _recount(slots: Slots, primitive: int, slot: int) -> None:
-    """Under the guard."""
-    slots.words[primitive + UNCOUNTED] = slots.words[LEFT] = 1
-    slots.words[WANT + slot * WANT_STEP] = 0
-    _count(slots, [primitive], set())
-
-
-def _count(slots: Slots, primitives: list[int], dead: set[int]) -> bool:
-    """Under the guard: make these primitives whole. True if some could not be counted yet."""
+def _touches(slots: Slots, primitive: int, dead: set[int]) -> bool:
+    """Whether one of the dead had it, or was about to change it, or to be told something by it."""
     words = slots.words
-    for primitive in primitives:
-        words[primitive + UNCOUNTED] = words[LEFT] = 1
+    kind = words[primitive + KIND]
+    if kind in {CONDITION_KIND, BARRIER_KIND} and _touches(slots, words[primitive + LOCK], dead):
+        return True
+    if kind in COUNTED and any(
+        words[share] and words[share + WHOSE] in dead for share in shares.of_primitive(words, primitive)
+    ):
+        return True
+    rooms = {primitive, primitive + 1}
+    return any(
+        words[WAITS + slot] in rooms
+        or words[INSIDE + slot] == primitive
+        or (kind == BARRIER_KIND and words[primitive + ACTOR] == slot + 1)
+        for slot in dead
+    )
+
+
+def _bury(slots: Slots, slot: int) -> None:
+    """What its shares say may be missing; the slot is free. The process id last: then it is somebody else's."""
+    words = slots.words
+    for share in shares.of_slot(words, slot):
+        if (count := shares.held(words[share])) > 0:
+            words[words[share + OF] + DIED] = words[PID + slot]
+            _miss(slots, words[share + OF], count)
+        words[share] = 0
+    words[WANT + slot * WANT_STEP] = words[WAITS + slot] = words[INSIDE + slot] = words[VERDICT + slot] = 0
+    words[PID + slot] = 0
+
+
+def _miss(slots: Slots, primitive: int, count: int) -> None:
+    """So many permits more may be missing."""
+    words = slots.words
+    words[primitive + MISSING] += count
+    words[primitive + UNCOUNTED] = words[LEFT] = 1
+
+
+def _give_up(slots: Slots, primitive: int, share: Share, took: int) -> None:
+    """Under the guard."""
+    _miss(slots, primitive, share.took.value - took)
+    share.took.value = took
+    _count(slots, [primitive])
+
+
+def _count(slots: Slots, primitives: Iterable[int]) -> None:
+    """Under the guard: make these primitives whole. LEFT says whether all are."""
+    words = slots.words
+    until = time.monotonic() + LONGEST
+    open_ = {p for p in primitives if not _is_whole(slots, p)}
+    while open_:
+        lost = {p for p in open_ if _lost(slots, p, _in_sem(slots, p)) > 0}
+        if lost:
+            open_ -= _close_gate_and_count(slots, lost)
+        if time.monotonic() >= until:
+            break
+        if open_:
+            time.sleep(GLANCE)
+            open_ = {p for p in open_ if not _is_whole(slots, p)}
+    words[LEFT] = any(words[primitive + UNCOUNTED] for primitive in slots.primitives())
+
+
+def _is_whole(slots: Slots, primitive: int) -> bool:
+    """Whether nothing of it can be missing, as far as a look without the gate tells."""
+    words = slots.words
+    whole = (
+        words[primitive + KIND] not in COUNTED
+        or words[primitive + SIGNALS]
+        or not words[primitive + MISSING]
+        or words[primitive + ORPHAN]
+        or _in_sem(slots, primitive) >= words[primitive + PERMITS]
+    )
+    if whole:
+        words[primitive + UNCOUNTED] = words[primitive + MISSING] = words[primitive + DIED] = 0
+    return bool(whole)
+
+
+def _in_sem(slots: Slots, primitive: int) -> int:
+    return int(_semaphore(slots, primitive)._get_value())
+
+
+def _said(slots: Slots, primitive: int) -> int:
+    """How many permits the shares of the living say that they have."""
+    return sum(shares.holders(slots.words, primitive).values())
+
+
+def _lost(slots: Slots, primitive: int, at_home: int) -> int:
+    return int(slots.words[primitive + PERMITS]) - at_home - _said(slots, primitive)
+
+
+def _close_gate_and_count(slots: Slots, primitives: set[int]) -> set[int]:
+    """Those of them of which nothing can be missing any more."""
+    words = slots.words
     words[COUNTS] += 1
     words[GATE] = 1
-    in_hand: dict[int, int] = {}
+    in_hand = dict.fromkeys(primitives, 0)
+    whole = set()
     try:
         counter.settle()
+        said = {primitive: _said(slots, primitive) for primitive in primitives}
+        counter.settle()  # what these threads had given back before they said less is at home now
         for primitive in primitives:
-            if words[primitive + KIND] in COUNTED and not words[primitive + SIGNALS]:
-                in_hand[primitive] = _take_all(slots, primitive)
-        stalled = _wait_for_windows(slots, set(primitives), dead)
-        counter.settle()
-        for primitive in primitives:
-            if primitive not in stalled:
-                _settle(slots, primitive, in_hand, dead)
-                words[primitive + UNCOUNTED] = 0
+            missing = words[primitive + MISSING]
+            words[primitive + MISSING] = max(missing, words[primitive + PERMITS])  # should this thread die
+            in_hand[primitive] = _take_all(slots, primitive)
+            lost = max(0, words[primitive + PERMITS] - in_hand[primitive] - said[primitive])
+            if lost and words[primitive + KIND] in LOCKS and words[primitive + DIED]:
+                words[primitive + ORPHAN] = words[primitive + DIED]
+                words[primitive + DIED] = 0
+            else:
+                in_hand[primitive] += lost
+            if lost >= missing or not said[primitive]:
+                whole.add(primitive)
+                words[primitive + MISSING] = words[primitive + UNCOUNTED] = 0
+            else:
+                words[primitive + MISSING] = missing - lost
     finally:
         for primitive, permits in in_hand.items():
             _give(slots, primitive, permits)
         words[GATE] = 0
-    words[LEFT] = any(words[primitive + UNCOUNTED] for primitive in slots.primitives())
-    return bool(stalled)
+    return whole
 
 
 def _take_all(slots: Slots, primitive: int) -> int:
@@ -192,73 +299,6 @@ def _give(slots: Slots, primitive: int, permits: int) -> None:
 
 def _semaphore(slots: Slots, primitive: int) -> Any:
     return counter.attach(slots.region.address + (primitive + SEMAPHORE) * WORD)
-
-
-def _touches(slots: Slots, primitive: int, dead: set[int]) -> bool:
-    """Whether one of the dead had it, or was about to change it, or to be told something by it."""
-    words = slots.words
-    kind = words[primitive + KIND]
-    if kind in {CONDITION_KIND, BARRIER_KIND} and _touches(slots, words[primitive + LOCK], dead):
-        return True
-    rooms = {primitive, primitive + 1}
-    return any(
-        words[WANT + slot * WANT_STEP] == primitive
-        or words[WAITS + slot] in rooms
-        or words[INSIDE + slot] == primitive
-        or (kind == BARRIER_KIND and words[primitive + ACTOR] == slot + 1)
-        or slots.holds(primitive, slot)
-        for slot in dead
-    )
-
-
-def _wait_for_windows(slots: Slots, primitives: set[int], dead: set[int]) -> set[int]:
-    """Have each living thread seen outside of these primitives' windows once. Those where that took too long.
-
-    A window that opens after the gate was closed changes nothing, so one such look at each thread is enough.
-    """
-    words = slots.words
-    until = time.monotonic() + STALLED
-    inside = {slot for slot in range(words[HIGH]) if slot not in dead}
-    while True:
-        wants = words[WANT : WANT + words[HIGH] * WANT_STEP : WANT_STEP].tolist()
-        inside = {slot for slot in inside if wants[slot] in primitives}
-        if not inside or time.monotonic() >= until:
-            return {wants[slot] for slot in inside}
-        time.sleep(GLANCE)
-
-
-def _settle(slots: Slots, primitive: int, in_hand: dict[int, int], dead: set[int]) -> None:
-    """The words of this primitive are at rest, and its permits in hand: find out how many there should be."""
-    words, kind = slots.words, slots.words[primitive + KIND]
-    if kind in LOCKS:
-        holder = words[primitive + HOLDER]
-        if holder and holder - 1 in dead:
-            words[primitive + ORPHAN] = words[PID + holder - 1]
-            words[primitive + HOLDER] = words[primitive + DEPTH] = 0
-        elif not holder and not words[primitive + ORPHAN]:
-            in_hand[primitive] = 1  # whoever took it had not begun to use it, or had done with it
-    elif kind == SEMAPHORE_KIND:
-        for slot in dead:
-            words[words[primitive + TAKEN] + slot] = words[words[primitive + GIVEN] + slot] = 0
-        if primitive in in_hand:
-            in_hand[primitive] = max(0, words[primitive + PERMITS] - held(slots, primitive))
-    elif kind == BARRIER_KIND and dead:
-        words[primitive + ACTOR] = 0
-        words[primitive + BROKEN] = 1
-
-
-def held(slots: Slots, primitive: int) -> int:
-    """How many permits of a semaphore are with threads."""
-    words, high = slots.words, slots.words[HIGH]
-    taken, given = words[primitive + TAKEN], words[primitive + GIVEN]
-    return sum(words[taken : taken + high].tolist()) - sum(words[given : given + high].tolist())
-
-
-def _free(slots: Slots, slot: int) -> None:
-    """The process id last: then it is somebody else's."""
-    words = slots.words
-    words[WANT + slot * WANT_STEP] = words[WAITS + slot] = words[INSIDE + slot] = words[VERDICT + slot] = 0
-    words[PID + slot] = 0
 
 
 def _tell(slots: Slots, touched: Iterable[int]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections import deque
 from collections.abc import Iterator
 from time import monotonic
@@ -15,28 +16,22 @@ from typing import Any
 
 from okazja._transport import waiting
 from okazja.errors import Deadlock, ExecutorShutdown, UnsupportedHere
-from okazja.sync.shared import counter
+from okazja.sync.shared import counter, shares
 from okazja.sync.shared.layout import (
     CLOSED,
-    GIVEN,
     HEAD,
     HIGH,
-    HOLDER,
-    KIND,
-    LOCKS,
     LOOKS,
     NEXT,
     PARKS,
     PID,
     SEM,
-    SEMAPHORE_KIND,
     SEQ,
     SINCE,
     SLOTS,
     START,
     STORY,
     STORY_SIZE,
-    TAKEN,
     TID,
     TIMED,
     TOLD,
@@ -48,6 +43,7 @@ from okazja.sync.shared.layout import (
     WORD,
 )
 from okazja.sync.shared.region import Cell, Region
+from okazja.sync.shared.shares import Share
 
 __all__ = ["Place", "Seat", "Slots", "started"]
 
@@ -95,14 +91,21 @@ class Slots:
         self._retired: deque[int] = deque()  # slots of this process without a thread
         self._parks: dict[int, Any] = {}
         self._pid, self._start = os.getpid(), started(os.getpid())
-        self.here = threading.local()  # ``seat``, a Place, where the thread has one already
+        self.here = (
+            threading.local()
+        )  # where the thread has a place: ``seat``, a Place; ``shares``, by primitive
+        self.users: weakref.WeakSet[Any] = (
+            weakref.WeakSet()
+        )  # primitives of which threads have shares at hand
         region.forgets.append(self._forget)
 
     def _forget(self) -> None:
         """In a forked child."""
         self._pid, self._start = os.getpid(), started(os.getpid())
         self._retired = deque()
-        self.here.__dict__.pop("seat", None)
+        self.here.__dict__.clear()
+        for user in list(self.users):
+            user.forget_shares()
 
     # --- taking a slot ----------------------------------------------------------------------------------
 
@@ -117,8 +120,18 @@ class Slots:
         if hasattr(self.here, "seat"):
             return False
         seat = self.claim()
+        self.here.shares = {}
         self.here.seat = (self.region.cell(WANT + seat.slot * WANT_STEP), seat.slot + 1, seat)
         return True
+
+    def share(self, primitive: int) -> Share:
+        """The calling thread's share of a lock or semaphore."""
+        seat, known = self.seat()[2], self.here.shares
+        share: Share | None = known.get(primitive)
+        if share is None:
+            word = self.region.guarded(shares.find, self.region, primitive, seat.slot)
+            share = known[primitive] = Share(self.region, word, seat)
+        return share
 
     def claim(self) -> Seat:
         """A slot for the calling thread."""
@@ -156,7 +169,7 @@ class Slots:
         """One of a thread that has ended; not one that still owns something, for another thread may release it."""
         for _ in range(len(self._retired)):
             slot = self._retired.popleft()
-            if not any(self.holds(primitive, slot) for primitive in self.primitives()):
+            if not any(shares.held(self.words[share]) for share in shares.of_slot(self.words, slot)):
                 return slot
             self._retired.append(slot)
         return -1
@@ -168,16 +181,6 @@ class Slots:
         while primitive:
             yield primitive
             primitive = words[primitive + NEXT]
-
-    def holds(self, primitive: int, slot: int) -> bool:
-        """Whether a thread owns a lock, or some of a semaphore."""
-        words = self.words
-        kind = words[primitive + KIND]
-        if kind in LOCKS:
-            return bool(words[primitive + HOLDER] == slot + 1)
-        if kind == SEMAPHORE_KIND:
-            return bool(words[words[primitive + TAKEN] + slot] != words[words[primitive + GIVEN] + slot])
-        return False
 
     # --- sleeping ---------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from okazja.sync.shared import shares
 from okazja.sync.shared.layout import (
     BARRIER_KIND,
     CONDITION_KIND,
@@ -17,7 +18,6 @@ from okazja.sync.shared.layout import (
     EVENT_KIND,
     GET,
     HIGH,
-    HOLDER,
     JOIN,
     KIND,
     LEFT,
@@ -133,5 +133,6 @@ def _what(slots: Slots, room: int) -> tuple[str, int]:
     for primitive in slots.primitives():
         kind = words[primitive + KIND]
         if primitive == room or (primitive + 1 == room and kind == BARRIER_KIND):
-            return KINDS[kind], words[primitive + HOLDER] - 1 if kind in LOCKS else -1
+            owners = shares.holders(words, primitive) if kind in LOCKS else ()
+            return KINDS[kind], next(iter(owners), -1)
     return PURPOSES.get(words[room + PURPOSE], "a wait for"), -1
