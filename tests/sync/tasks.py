@@ -111,3 +111,18 @@ def rounds(path: str, lock: Any, semaphore: Any, condition: Any, barrier: Any, s
             barrier.reset()
         longest = max(longest, time.monotonic() - start)
     return longest
+
+
+def answer(lock: Any, answers: Any, rounds: int) -> int:
+    """Takes the lock as often as somebody else releases it."""
+    for number in range(rounds):
+        lock.acquire()
+        answers.put(number)
+    return rounds
+
+
+def increment(lock: Any, value: Any, times: int) -> None:
+    for _ in range(times):
+        with lock:
+            before = value.value
+            value.value = before + 1

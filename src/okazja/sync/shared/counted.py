@@ -54,7 +54,7 @@ class Counted(Primitive, ABC):
         self._hint = region.cell(place + HINT)
         self._gate = region.cell(GATE)
         self._mine = threading.local()  # ``share``, the Share of a thread that has one
-        self._slots.users.add(self)
+        self._slots.users[id(self)] = self
 
     def forget_shares(self) -> None:
         """In a forked child: they are the parent's."""

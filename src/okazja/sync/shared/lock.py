@@ -143,15 +143,15 @@ class SharedRLock(_Owned, faces.RLock):
     kind = RLOCK_KIND
 
     def _acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        deadline = deadline_of(blocking, timeout)
+        if blocking and timeout == -1:
+            return self.__enter__()
+        return self._acquire_slowly(blocking, deadline_of(blocking, timeout))
+
+    def _acquire_slowly(self, blocking: bool, deadline: float | None) -> bool:
         share = self._share()
         if share.depth:
             share.depth += 1
             return True
-        return self._acquire_slowly(blocking, deadline)
-
-    def _acquire_slowly(self, blocking: bool, deadline: float | None) -> bool:
-        share = self._share()
         took = share.took.value
         try:
             if super()._acquire_slowly(blocking, deadline):
@@ -195,9 +195,12 @@ class SharedRLock(_Owned, faces.RLock):
                 return
         except BaseException as problem:
             self._broken_into(problem, share, took - 1)
-        if share is None or not share.depth:
+        if share is None:  # now there is one, which another copy of this lock may have used
+            self.__exit__(kind, error, trace)
+        elif share.depth:
+            share.depth -= 1
+        else:
             raise RuntimeError("cannot release un-acquired lock")
-        share.depth -= 1
 
     def _release(self) -> None:
         self.__exit__(None, None, None)

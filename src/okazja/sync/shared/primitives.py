@@ -40,6 +40,7 @@ class SharedPrimitives:
 
         What need not wait goes on as long as a process has the memory mapped.
         """
+        self._recovery.close()
         words = self.region.words
         words[CLOSED] = 1
         for slot, pid in enumerate(words[PID : PID + words[HIGH]].tolist()):

@@ -92,36 +92,46 @@ class Recovery:
 
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
-        self._lock = threading.Lock()  # around the two below
+        self._lock = threading.Lock()  # around the three below
         self._wanted = False
         self._works = False
+        self._ended = False
+        self._bell = threading.Event()
 
     def soon(self) -> None:
         """Have it done."""
         with self._lock:
             self._wanted = True
-            if self._works:
+            self._bell.set()
+            if self._works or self._ended:
                 return
             self._works = True
         threading.Thread(target=self._work, name="okazja-recovery", daemon=True).start()
+
+    def close(self) -> None:
+        """Let it be: the executor has ended."""
+        with self._lock:
+            self._ended = True
+            self._bell.set()
 
     def _work(self) -> None:
         left, pause = False, AGAIN
         while True:
             with self._lock:
-                if not self._wanted and not left:
+                if self._ended or not (self._wanted or left):
                     self._works = False
                     return
                 if self._wanted:
                     pause = AGAIN
                 self._wanted = False
+                self._bell.clear()
             try:
                 left = recover(self._slots)
             except Exception:  # those who wait find the dead by themselves, or say why they can't
                 log.exception("what a worker held when it ended could not be given to others")
                 left = False
             if left:
-                time.sleep(pause)
+                self._bell.wait(pause)
                 pause = min(2 * pause, RARELY)
 
 

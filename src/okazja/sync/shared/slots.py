@@ -91,12 +91,10 @@ class Slots:
         self._retired: deque[int] = deque()  # slots of this process without a thread
         self._parks: dict[int, Any] = {}
         self._pid, self._start = os.getpid(), started(os.getpid())
-        self.here = (
-            threading.local()
-        )  # where the thread has a place: ``seat``, a Place; ``shares``, by primitive
-        self.users: weakref.WeakSet[Any] = (
-            weakref.WeakSet()
-        )  # primitives of which threads have shares at hand
+        # Where the thread has a place: ``seat``, a Place, and ``shares``, each a Share, by primitive.
+        self.here = threading.local()
+        # Primitives of this process, by `id`, for copies of one are equal: threads have shares of them at hand.
+        self.users: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
         region.forgets.append(self._forget)
 
     def _forget(self) -> None:
@@ -104,7 +102,7 @@ class Slots:
         self._pid, self._start = os.getpid(), started(os.getpid())
         self._retired = deque()
         self.here.__dict__.clear()
-        for user in list(self.users):
+        for user in list(self.users.values()):
             user.forget_shares()
 
     # --- taking a slot ----------------------------------------------------------------------------------
