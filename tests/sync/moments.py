@@ -92,8 +92,15 @@ def broken_into_at_each_step(work: Callable[[], object], most: int = 2000) -> It
     def break_in() -> None:
         raise Broke
 
+    yield from done_at_each_step(work, break_in, most)
+
+
+def done_at_each_step(
+    work: Callable[[], object], action: Callable[[], None], most: int = 2000
+) -> Iterator[int]:
+    """Do ``work``, and in its middle what a signal handler does: at the first place where it can, and so on."""
     for step in range(1, most):
-        steps = Steps(step, break_in, signals_only=True)
+        steps = Steps(step, action, signals_only=True)
         try:
             with steps:
                 work()
