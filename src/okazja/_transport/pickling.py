@@ -43,12 +43,18 @@ def _loads(stream: memoryview, buffers: list[memoryview]) -> Any:
     return pickle.loads(stream, buffers=buffers)
 
 
-def _pickler(file: Any, buffer_callback: Callable[[pickle.PickleBuffer], object] | None = None) -> Any:
-    # Here, because cloudpickle takes milliseconds to load, which an event loop may stand still for: an executor that
-    # shares memory never needs it. One of processes loads it when it is made.
-    from okazja._transport.pickler import Pickler
+_Pickler: Any = None  # once it is loaded
 
-    return Pickler(file, buffer_callback)
+
+def _pickler(file: Any, buffer_callback: Callable[[pickle.PickleBuffer], object] | None = None) -> Any:
+    global _Pickler
+    if _Pickler is None:
+        # Here, because cloudpickle takes milliseconds to load, and an event loop may stand still for them: an executor
+        # that shares memory never needs it. One of processes loads it when it is made.
+        from okazja._transport.pickler import Pickler
+
+        _Pickler = Pickler
+    return _Pickler(file, buffer_callback)
 
 
 class _Stream:
