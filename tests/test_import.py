@@ -38,6 +38,18 @@ def test_calls_load_only_what_they_need() -> None:
     assert loaded & {"asyncio", "click", "numpy", "psutil", "rich"} == set()
 
 
+@pytest.mark.parametrize("backend", ["serial", "threads", "asyncio"])
+def test_executors_that_share_memory_load_no_pickler(backend: str) -> None:
+    loaded = loaded_by(
+        f"import okazja\nwith okazja.Executor({backend!r}) as executor:\n    list(executor.stream(len, ['abc']))"
+    )
+    assert loaded & {"cloudpickle", "ctypes"} == set()
+
+
+def test_an_executor_of_processes_has_its_pickler_before_the_first_call() -> None:
+    assert "cloudpickle" in loaded_by("import okazja\nwith okazja.Executor('processes'):\n    pass")
+
+
 def test_every_public_name_is_there() -> None:
     program = "import okazja; assert all(hasattr(okazja, name) for name in okazja.__all__)"
     assert "okazja.executor" in loaded_by(program)

@@ -158,6 +158,29 @@ def test_one_that_hangs_is_not_waited_for_for_long() -> None:
     assert calls[-1].ended
 
 
+def test_the_results_end_after_the_last_call_also_where_a_shutdown_elsewhere_was_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("okazja.progress.views.PATIENCE", 60.0)
+    ending, went_on = threading.Event(), threading.Event()
+    too_early: list[bool] = []
+
+    def look(progress: Progress) -> None:
+        if progress.ended:
+            ending.set()
+            too_early.append(went_on.wait(0.5))
+
+    executor = Executor("threads", max_workers=1)
+    outcomes = executor.stream(abs, range(3), progress=look)
+    closer = threading.Thread(target=executor.shutdown)
+    closer.start()
+    assert ending.wait(30)
+    assert len(list(outcomes)) == 3
+    went_on.set()
+    closer.join(30)
+    assert too_early == [False]
+
+
 def test_one_that_uses_the_executor_itself_does_not_deadlock() -> None:
     results: list[int] = []
     with Executor("threads", max_workers=1) as executor:

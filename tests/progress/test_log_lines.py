@@ -16,7 +16,7 @@ from tests.progress.test_counts import Clock
 from okazja import Executor
 from okazja.progress.counts import Counter
 from okazja.progress.views import LogLines
-from okazja.progress.watching import Watched
+from okazja.progress.watching import Place, Watched
 
 
 def lines_of(seconds: float, *, total: int | None = None) -> list[tuple[float, str]]:
@@ -61,7 +61,7 @@ def test_work_of_just_ten_seconds_leaves_its_last() -> None:
 
 def test_the_end_has_its_line_as_soon_as_it_comes() -> None:
     clock, stream = Clock(), io.StringIO()
-    watched = Watched("square", lambda: partial(LogLines, "square", stream), clock)
+    watched = Watched("square", lambda: Place(partial(LogLines, "square", stream), 30), clock)
     watched.began(4)
     watched.settled(3, 1)
     watched.retried(2)
@@ -95,7 +95,7 @@ def test_without_standard_error_nothing_is_shown(monkeypatch: pytest.MonkeyPatch
 
 def test_a_log_that_cannot_be_written_does_the_work_no_harm(caplog: pytest.LogCaptureFixture) -> None:
     clock, stream = Clock(), io.StringIO()
-    watched = Watched("square", lambda: partial(LogLines, "square", stream), clock)
+    watched = Watched("square", lambda: Place(partial(LogLines, "square", stream), 30), clock)
     watched.began(4)
     stream.close()
     clock.now += 12

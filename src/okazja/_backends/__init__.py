@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from okazja.errors import UnknownBackend, UnsupportedHere
 
@@ -15,8 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["BACKENDS", "Entry", "find_backend"]
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """Where a backend is found, and where it can run."""
 
     name: str

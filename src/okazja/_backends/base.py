@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from okazja._core.messages import Call, Event, Port, Reply, Stop
 from okazja._transport.arena import Arena
@@ -18,8 +18,7 @@ __all__ = ["Backend", "Capabilities", "Deliver", "OwnPlacement", "Spec"]
 Deliver = Callable[[Sequence[tuple[Port | None, Sequence[Reply]]], Sequence[Event]], float | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Capabilities:
+class Capabilities(NamedTuple):
     """What the engine must know about a backend."""
 
     places_calls: bool  # it decides itself which worker runs a call

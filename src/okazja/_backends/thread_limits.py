@@ -9,7 +9,6 @@ until the exception is on its way and takes it, so that nothing is left of it wh
 from __future__ import annotations
 
 import _thread
-import ctypes
 import sys
 import threading
 import traceback
@@ -225,6 +224,8 @@ def _interrupt(attempt: Attempt) -> None:
 
 def raise_in(ident: int, kind: type[BaseException]) -> None:
     """Raise an exception in a thread as soon as it runs Python code. One that was not raised yet is replaced."""
+    import ctypes  # a millisecond for the first Executor of a program, most of which never interrupt a thread
+
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(kind))
 
 

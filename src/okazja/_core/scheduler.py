@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import count, islice
+from typing import NamedTuple
 
 from okazja._core.messages import Call, Reply
 
@@ -48,8 +49,7 @@ class _Worker:
             self.answered = 0
 
 
-@dataclass(slots=True, frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What follows from a worker's death."""
 
     guilty: Call | None  # the call whose item ran; narrowed to that item

@@ -34,6 +34,7 @@ class Reports:
         self._ended = False
         self._postponed: bool | None = None  # the end has come and is not done: whether the run was whole
         self._unattended = False  # whoever leaves last does it
+        self._finisher = 0  # the thread that does it now
         self._error: BaseException | None = None  # of the recorder
         self._raised: BaseException | None = None  # the one that somebody has been told
 
@@ -103,13 +104,17 @@ class Reports:
                 raise
 
     def end(self, whole: bool) -> None:
-        """Nothing more is told. Waits for reports of other threads. An error of the recorder is kept for `check`."""
+        """Nothing more is told. Waits for reports of other threads, and for one that has begun to do the same.
+
+        An error of the recorder is kept for `check`.
+        """
         me = threading.get_ident()
         with self._lock:
             first = not self._ended
             if first:
                 self._ended, self._postponed = True, whole
             if self._postponed is None:
+                self._await_finisher(me)
                 return
             if me in self._under_way:  # the end comes in the middle of a report
                 self._unattended = self._unattended or first
@@ -121,12 +126,31 @@ class Reports:
         finally:
             self._unattended = True  # where Ctrl-C has ended the wait
             self._finish_if_last()
+        with self._lock:
+            self._await_finisher(me)
+
+    def _await_finisher(self, me: int) -> None:
+        """With the lock held: nobody goes on before the end is done, but for a finalizer that breaks into it."""
+        while self._finisher not in (0, me):
+            self._changed.wait()
 
     def _finish_if_last(self) -> None:
-        with self._lock:
-            if self._under_way or self._postponed is None:
-                return
-            whole, self._postponed = self._postponed, None
+        me = threading.get_ident()
+        mine = False
+        try:
+            with self._lock:
+                if self._under_way or self._postponed is None:
+                    return
+                # No call, so no signal is handled in between.
+                whole, self._postponed, self._finisher, mine = self._postponed, None, me, True
+            self._finish(whole)
+        finally:
+            if mine:
+                with self._lock:
+                    self._finisher = 0
+                    self._changed.notify_all()
+
+    def _finish(self, whole: bool) -> None:
         try:
             if self._recorder is not None:
                 self._recorder.close(whole and self._error is None)
@@ -149,6 +173,7 @@ class Reports:
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._observers, self._recorder, self.wanted, self._ended = (), None, False, True
+        self._finisher = 0
 
     def _tell(self, tell: Callable[[], object]) -> None:
         """Tell something, if this has not ended. A Ctrl-C that breaks in, wherever, leaves nobody in ``_under_way``."""

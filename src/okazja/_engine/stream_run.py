@@ -6,10 +6,9 @@ import random
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 from okazja._core import backoff
 from okazja._core.messages import Call, Stop
@@ -27,8 +26,7 @@ __all__ = ["StreamOptions", "StreamRun"]
 _chance = random.Random()  # a generator of our own: the caller's numbers stay as they would be
 
 
-@dataclass(frozen=True, slots=True)
-class StreamOptions:
+class StreamOptions(NamedTuple):
     """What a stream does besides running items; checked before.
 
     item_timeout, deadline: seconds, None for any. retries: how often an item that failed runs again.

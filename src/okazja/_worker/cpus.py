@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import ceil
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from okazja.errors import BadInput
 
@@ -105,8 +105,7 @@ def _scheduled_cpus() -> int:
 # --- cgroups ------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class CpuController:
+class CpuController(NamedTuple):
     """Where the CPU quota of a process is to be found.
 
     ``folder`` is its cgroup's, ``mount`` the topmost that can be seen; a quota of any between counts.

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from multiprocessing import reduction
 from typing import Any
 
-from okazja._transport import pickling
+from okazja._transport import pickler, pickling  # noqa: F401  (the pickler: before workers fork and calls come)
 from okazja._transport.arena import Arena, Reader
 from okazja._transport.board import Board
+from okazja._transport.namespaces import keep_globals
 from okazja._worker.coroutines import close_loop, finished
 from okazja._worker.lifeline import die_with_parent
 from okazja._worker.limits import MemoryLimit
@@ -140,7 +141,7 @@ def _initialize(initializer: Callable[..., object], initargs: tuple[Any, ...]) -
     missing = object()
     changed = {name: value for name, value in namespace.items() if before.get(name, missing) is not value}
     if changed:
-        pickling.keep_globals(namespace.get("__name__", ""), changed)
+        keep_globals(namespace.get("__name__", ""), changed)
 
 
 def _settle_in(spec: WorkerSpec) -> None:

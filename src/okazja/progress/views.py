@@ -11,11 +11,15 @@ from typing import Any, TextIO
 from okazja._core.observer import Observer
 from okazja.errors import TaskTypeError
 from okazja.progress.counts import Progress
-from okazja.progress.watching import View, Watched
+from okazja.progress.watching import Place, Watched
 from okazja.progress.wording import line_text, short_name
 
 __all__ = ["Calls", "LogLines", "progress_for"]
 
+PATIENCE = 1.0  # seconds that the end waits for what may come later as well: a call, a line, a row
+# In a notebook, what comes after the end of its cell is lost. Not for ever: where a finalizer brings the end, its
+# thread may hold what IPython needs.
+CELL_PATIENCE = 10.0  # seconds; as long as ipykernel itself waits for its output
 OFTEN = 0.2  # seconds between two calls, at least
 FIRST = 10.0  # seconds until a log has its first line; work that is done by then leaves none
 SELDOM = 300.0  # seconds between two lines, at most; until then each comes at twice the time of the last
@@ -37,28 +41,28 @@ def progress_for(
         return progress
     name = short_name(name)
     if progress is True:
-        return Watched(name, partial(_view_here, name))
+        return Watched(name, partial(_place_here, name))
     if not callable(progress):
         raise TaskTypeError(
             f"progress must be True, False or a callable that takes a Progress, got {progress!r}"
         )
-    return Watched(name, lambda: partial(Calls, progress))
+    return Watched(name, lambda: Place(partial(Calls, progress), PATIENCE))
 
 
-def _view_here(name: str) -> Callable[[], View] | None:
-    """How to show progress where this process shows things."""
+def _place_here(name: str) -> Place | None:
+    """Where this process shows things."""
     if getattr(_shell(), "kernel", None) is not None:
         from okazja.progress.notebook import NotebookOutput
 
-        return partial(NotebookOutput, name)
+        return Place(partial(NotebookOutput, name), CELL_PATIENCE)
     stream = sys.stderr
     if stream is None:
         return None
     if _is_terminal(stream):
         from okazja.progress.terminal import TerminalRow
 
-        return partial(TerminalRow, name, stream)
-    return partial(LogLines, name, stream)
+        return Place(partial(TerminalRow, name, stream), PATIENCE)
+    return Place(partial(LogLines, name, stream), PATIENCE)
 
 
 def _shell() -> Any:

@@ -14,13 +14,11 @@ from collections.abc import Callable
 from contextvars import copy_context
 from queue import Empty, SimpleQueue
 from time import monotonic
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from okazja.progress.counts import Counter, Progress
 
-__all__ = ["View", "Watched"]
-
-PATIENCE = 1.0  # seconds that `ended` waits for the last look, at most
+__all__ = ["Place", "View", "Watched"]
 
 log = logging.getLogger("okazja")
 
@@ -34,21 +32,28 @@ class View(Protocol):
         """This far it is now. The last call has ``ended``. What it raises is logged and ends the calls."""
 
 
+class Place(NamedTuple):
+    """Where progress is shown."""
+
+    make_view: Callable[[], View]  # called in the thread that shows it
+    patience: float  # seconds that the end of the work waits for the last look, at most: a view may hang
+
+
 class Watched:
     """An observer whose counts a view shows.
 
-    find_view: called when the work begins: says how to make the view, or None where there is nothing to show, and no
-    thread is started then. The view is made in the thread that shows it.
+    find_place: called when the work begins; None where there is nothing to show, and no thread is started then.
     """
 
     def __init__(
         self,
         name: str,
-        find_view: Callable[[], Callable[[], View] | None],
+        find_place: Callable[[], Place | None],
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._name = name
-        self._find_view = find_view
+        self._find_place = find_place
+        self._patience = 0.0
         self._counter = counter = Counter(clock)
         # Called once a chunk, or once an item where items travel alone: straight to the counter.
         self.settled, self.retried, self.known = counter.settled, counter.retried, counter.known
@@ -58,13 +63,14 @@ class Watched:
     def began(self, total: int | None) -> None:
         """Look from now on."""
         self._counter.begin(total)
-        make_view = self._find_view()
-        if make_view is None:
+        place = self._find_place()
+        if place is None:
             return
+        self._patience = place.patience
         # In the caller's context: a notebook tells by it which cell's output this is.
         thread = threading.Thread(
             target=copy_context().run,
-            args=(_watch, self._name, make_view, self._counter, self._bell),
+            args=(_watch, self._name, place.make_view, self._counter, self._bell),
             name=f"okazja-progress-{self._name}",
             daemon=True,  # a callback may hang
         )
@@ -77,13 +83,13 @@ class Watched:
         _live.add(self)
 
     def ended(self) -> None:
-        """Show the last of it, and wait for that, but not long."""
+        """Show the last of it, and wait for that as long as its place is worth."""
         thread, self._thread = self._thread, None
         if thread is None:
             return
         self._bell.put(None)
         if thread is not threading.current_thread():
-            thread.join(PATIENCE)
+            thread.join(self._patience)
 
     def __del__(self) -> None:
         """Nobody can bring news any more."""
