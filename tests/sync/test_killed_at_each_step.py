@@ -10,6 +10,7 @@ import pytest
 from tests.sync.moments import killed_at_each_step
 
 from okazja import Executor, OwnerDiedWarning
+from okazja.sync.shared import side
 from okazja.sync.shared.recovery import recover
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
@@ -28,7 +29,13 @@ def stride(request: pytest.FixtureRequest) -> int:
     return int(request.param)
 
 
-def hold(executor: Executor, stride: int, work: Callable[[], object], is_whole: Callable[[], object]) -> None:
+def hold(
+    executor: Executor,
+    stride: int,
+    work: Callable[[], object],
+    is_whole: Callable[[], object],
+    most: int = 2000,
+) -> None:
     primitives: Any = executor._engine.backend.primitives
     slots = primitives.slots
     other = executor.Lock()
@@ -41,7 +48,7 @@ def hold(executor: Executor, stride: int, work: Callable[[], object], is_whole: 
     steps = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", OwnerDiedWarning)
-        for step in killed_at_each_step(work if "slot" in work.__name__ else settled, stride):
+        for step in killed_at_each_step(work if "slot" in work.__name__ else settled, stride, most):
             steps.append(step)
             while recover(slots):  # what the death of a worker starts, and what a waiting thread does
                 pass
@@ -159,3 +166,30 @@ def test_barrier(executor: Executor, stride: int) -> None:
         assert barrier.wait(2) == 0
 
     hold(executor, stride, work, check)
+
+
+@pytest.mark.parametrize("alone", [False, True], ids=["with the lock", "without the lock"])
+def test_queue(executor: Executor, stride: int, alone: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if alone:  # at the third item already, and again after others were there
+        monkeypatch.setattr(side, "FIRST_LIMIT", 1)
+        monkeypatch.setattr(side, "MOST", 1)
+    queue: Any = executor.Queue()
+
+    def work() -> None:
+        items = range(3 if alone else 1)
+        for number in items:
+            queue.put(number)
+        assert [queue.get() for _ in items] == list(items)
+        queue.task_done()
+
+    def check() -> None:
+        while not queue.empty():
+            queue.get(timeout=2)
+            queue.task_done()
+        queue._look_for_dead()
+        assert not queue.unfinished_tasks
+        queue.put("next")
+        assert queue.get(timeout=2) == "next"
+        queue.task_done()
+
+    hold(executor, 2 * stride if alone else stride, work, check, most=8000)
