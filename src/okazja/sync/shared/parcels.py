@@ -16,12 +16,17 @@ MARSHALLED, PICKLED, BYTES = 0, 1 << 32, 2 << 32
 LARGE, LARGE_BYTES = 3 << 32, 4 << 32  # their bytes are (block, sizes), marshalled
 
 _CONTAINERS = frozenset({tuple, list})
+_all_plain = PLAIN.issuperset
 
 
 def pack(item: Any) -> tuple[int, bytes | list[Any]]:
     """Kind and bytes; or LARGE and its parts, to be copied at once. Raises NotPicklable."""
     kind = type(item)
-    if kind in PLAIN or (kind in _CONTAINERS and all([type(part) in PLAIN for part in item])):  # noqa: C419
+    if (
+        kind in PLAIN
+        or (kind in _CONTAINERS and _all_plain(map(type, item)))
+        or (kind is dict and _all_plain(map(type, item)) and _all_plain(map(type, item.values())))
+    ):
         data = marshal.dumps(item)
         if len(data) <= INLINE:
             return MARSHALLED, data

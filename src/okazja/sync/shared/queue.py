@@ -119,14 +119,18 @@ class SharedQueue(Queue):
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> Any:
         """As `Queue.put`; what is small and plain goes in as few calls as may be."""
-        if timeout is None and type(item) in PLAIN and not (block and in_loop()):
-            data = marshal.dumps(item)
+        if timeout is not None or (block and in_loop()):
+            return super().put(item, block, timeout)
+        data: bytes | list[Any]
+        if type(item) in PLAIN:  # as `pack` does, a call earlier
+            kind, data = MARSHALLED, marshal.dumps(item)
             if len(data) > INLINE:
-                self._put_packed(*pickled(item), block=block)
-            elif not self._try_put(MARSHALLED, data):
-                self._put_record(MARSHALLED, data, block, None)
-            return None
-        return super().put(item, block, timeout)
+                kind, data = pickled(item)
+        else:
+            kind, data = pack(item)
+        if type(data) is not bytes or not self._try_put(kind, data):
+            self._put_packed(kind, data, block=block)
+        return None
 
     def _put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
         self._put_packed(*pack(item), block=block, timeout=timeout)
