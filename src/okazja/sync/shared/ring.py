@@ -20,7 +20,7 @@ __all__ = ["INLINE", "RING_WORDS", "Record", "Ring"]
 
 SEGMENT = 1 << 17  # bytes, aligned to as many
 HEAD_ROOM = 64  # bytes at the start of a segment; the first word names the next segment
-TAIL_ROOM = 32  # bytes at the end of a segment, for the way to the next one; as many as READ reads
+TAIL_ROOM = 64  # bytes at the end of a segment, for the way to the next one; as many as READ reads
 INLINE = SEGMENT // 4  # bytes of a record, at most
 
 PLACES = (1 << 33) - 1  # the lower bits: a place, in words
@@ -34,8 +34,8 @@ JUMP = 1 << 63  # stands at the end of a segment for such a word; the place of t
 # Small records are written with one call, and the smallest are read with one.
 SMALL = 64  # bytes
 WRITE = tuple(struct.Struct(f"=Q{size}s").pack_into for size in range(SMALL + 1))  # word and bytes, by length
-READ = struct.Struct("=Q24s").unpack_from
-READABLE = 24  # bytes
+READ = struct.Struct("=Q56s").unpack_from
+READABLE = 56  # bytes
 STEP = tuple(ONE + 1 + (size + 7 >> 3) for size in range(SMALL + 1))  # what one more adds to TAIL, by length
 WITHIN = SEGMENT - 1
 LAST = SEGMENT - TAIL_ROOM - 8 - SMALL  # a place in a segment up to which any small record fits
