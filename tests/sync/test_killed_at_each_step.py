@@ -11,6 +11,7 @@ import pytest
 from tests.sync.moments import killed_at_each_step
 
 from okazja import Executor, OwnerDiedWarning
+from okazja.sync.shared import side
 from okazja.sync.shared.recovery import recover
 from okazja.sync.shared.slots import Slots
 
@@ -42,6 +43,7 @@ def hold(
     work: Callable[[], object],
     is_whole: Callable[[], object],
     before: Callable[[], object] = bool,
+    most: int = 2000,
 ) -> None:
     slots = slots_of(executor)
     other = executor.Lock()
@@ -55,7 +57,7 @@ def hold(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", OwnerDiedWarning)
         before()
-        for step in killed_at_each_step(work if "slot" in work.__name__ else settled, stride):
+        for step in killed_at_each_step(work if "slot" in work.__name__ else settled, stride, most):
             steps.append(step)
             recover(slots)  # what the death of a worker starts, and what a waiting thread does
             is_whole()
@@ -176,3 +178,30 @@ def test_barrier(executor: Executor, stride: int) -> None:
         assert barrier.wait(2) == 0
 
     hold(executor, stride, work, check)
+
+
+@pytest.mark.parametrize("alone", [False, True], ids=["with the lock", "without the lock"])
+def test_queue(executor: Executor, stride: int, alone: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if alone:  # at the third item already, and again after others were there
+        monkeypatch.setattr(side, "FIRST_LIMIT", 1)
+        monkeypatch.setattr(side, "MOST", 1)
+    queue: Any = executor.Queue()
+
+    def work() -> None:
+        items = range(3 if alone else 1)
+        for number in items:
+            queue.put(number)
+        assert [queue.get() for _ in items] == list(items)
+        queue.task_done()
+
+    def check() -> None:
+        while not queue.empty():
+            queue.get(timeout=2)
+            queue.task_done()
+        queue._look_for_dead()
+        assert not queue.unfinished_tasks
+        queue.put("next")
+        assert queue.get(timeout=2) == "next"
+        queue.task_done()
+
+    hold(executor, 2 * stride if alone else stride, work, check, most=8000)

@@ -160,3 +160,62 @@ def test_an_array_arrives_writable_and_whole_and_the_sender_keeps_his() -> None:
         assert (back.get() == 2 * mine_then).all()
         assert (mine == mine_then).all()
         task.result()
+
+
+def take_many(queue: Any, take: int, finish: int, die: bool) -> int:
+    """So many that it comes to take without the lock."""
+    for _ in range(take):
+        queue.get()
+    for _ in range(finish):
+        queue.task_done()
+    if die:
+        kill(os.getpid())
+    return os.getpid()
+
+
+def test_what_was_taken_without_the_lock_is_counted() -> None:
+    """By a thread that others have kept from going on so, by one that takes its slot over, and up to its last item."""
+    with Executor("processes", max_workers=1) as executor:
+        queue: Any = executor.Queue()
+        for number in range(1001):
+            queue.put(number)
+        executor.submit(take_many, queue, 300, 300, False).result()
+        assert queue.get() == 300
+        queue.task_done()
+        first = executor.submit(take_many, queue, 300, 260, True)
+        assert isinstance(first.exception(30), WorkerDied)
+        second = executor.submit(take_many, queue, 400, 330, True)
+        assert isinstance(second.exception(30), WorkerDied)
+        with pytest.warns(OwnerDiedWarning, match="died with") as caught:
+            queue.join()
+        lost = [int(str(warning.message).split("with ")[1].split()[0]) for warning in caught]
+        assert sum(lost) in {70, 110}  # those of the first may have been written off by who got its slot
+        assert not queue.unfinished_tasks
+        for number in range(200):
+            queue.put(number)
+        executor.submit(take_many, queue, 150, 150, False).result()
+        assert queue.unfinished_tasks == 50
+        executor.submit(take_many, queue, 50, 50, False).result()
+        queue.join()
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_child_goes_on_with_what_its_parent_has_taken_from() -> None:
+    with Executor("processes", max_workers=1) as executor:
+        queue: Any = executor.Queue()
+        for number in range(300):
+            queue.put(number)
+        assert [queue.get() for _ in range(100)] == list(range(100))
+        child = os.fork()
+        if not child:
+            try:
+                right = [queue.get() for _ in range(200)] == list(range(100, 300))
+                for _ in range(200):
+                    queue.task_done()
+            finally:
+                os._exit(0 if right else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert queue.unfinished_tasks == 100
+        for _ in range(100):
+            queue.task_done()
+        queue.join()

@@ -63,7 +63,8 @@ class Queue(ABC):
         """
         if block and in_loop():
             return self._put_soon(item, timeout)
-        check_seconds(timeout)
+        if timeout is not None:
+            check_seconds(timeout)
         self._put(item, block, timeout)
         return None
 
@@ -73,7 +74,8 @@ class Queue(ABC):
         In a thread that runs an event loop the result is an awaitable, except with ``block=False``. Raises queue.Empty,
         ShutDown, and ValueError for a timeout below zero.
         """
-        check_seconds(timeout)
+        if timeout is not None:
+            check_seconds(timeout)
         return self._get_soon(timeout) if block and in_loop() else self._get(block, timeout)
 
     def put_nowait(self, item: Any) -> None:

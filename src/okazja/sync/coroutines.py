@@ -26,8 +26,7 @@ _modules = sys.modules
 
 def in_loop() -> bool:
     """Whether the calling thread runs an event loop right now. Cheap, and never imports asyncio."""
-    events = _modules.get("asyncio.events")
-    return events is not None and events._get_running_loop() is not None
+    return "asyncio.events" in _modules and _modules["asyncio.events"]._get_running_loop() is not None
 
 
 def deadline_of(timeout: float | None) -> float | None:

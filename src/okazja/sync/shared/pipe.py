@@ -80,7 +80,7 @@ class SharedConnection(Connection):
         inward = self._open(self._inward, "write")
         over = self._others.none_left()  # looked at first: what was sent before comes before the end
         try:
-            sent, data = inward._get_record(False)
+            sent, data, _ = inward._get_record(False)
         except (Empty, ShutDown):
             if over:
                 raise EOFError("the other end of the pipe is closed") from None

@@ -4,9 +4,8 @@ Those who put, those who take, and those who say that items are done each have a
 owner dies: each change is one store, so that the next finds a whole queue. Items are pickled before, and rebuilt after,
 with no lock held.
 
-Who has how many items that are not done is in two arrays over the slots of threads, each word of which one thread
-writes: how many it has taken, and how many it has said to be done. What a dead process had taken and not finished
-counts as done; whoever waits in ``join`` finds that out, and warns.
+Each thread's items that are not done are counted (`okazja.sync.shared.tally`). What a dead process had taken and not
+finished counts as done; whoever waits in ``join`` finds that out, and warns.
 """
 
 from __future__ import annotations
@@ -14,22 +13,25 @@ from __future__ import annotations
 import marshal
 import os
 import warnings
+import weakref
 from queue import Empty, Full
 from typing import Any
 
 from okazja._transport import pickling
+from okazja._transport.codec import PLAIN
 from okazja.errors import OwnerDiedWarning
 from okazja.sync.carriers import Queue, ShutDown, checked
-from okazja.sync.coroutines import aside, deadline_of
-from okazja.sync.shared.blocks import CLASSES, PID_BITS, Blocks, process_name
-from okazja.sync.shared.layout import GET, HIGH, JOIN, PURPOSE, PUT, SLOTS, WORD
+from okazja.sync.coroutines import aside, deadline_of, in_loop
+from okazja.sync.shared.blocks import CLASSES, Blocks, process_name
+from okazja.sync.shared.layout import GET, JOIN, PURPOSE, PUT, WORD
 from okazja.sync.shared.lock import QuietLock
-from okazja.sync.shared.parcels import LARGE, LARGE_BYTES, MARSHALLED, pack, unpack
+from okazja.sync.shared.parcels import LARGE, LARGE_BYTES, MARSHALLED, pack, pickled, unpack
 from okazja.sync.shared.region import Region, Ticket
-from okazja.sync.shared.ring import COUNT, RING_WORDS, Ring
+from okazja.sync.shared.ring import INLINE, RING_WORDS, Record, Ring
 from okazja.sync.shared.room import Room
 from okazja.sync.shared.side import SIDE_WORDS, Side, new_lock
-from okazja.sync.shared.slots import Slots, started
+from okazja.sync.shared.slots import Slots
+from okazja.sync.shared.tally import TALLY_WORDS, Tally
 
 __all__ = ["SharedQueue"]
 
@@ -42,11 +44,8 @@ MAXSIZE = JOINERS + 2
 LISTS = JOINERS + 8  # of blocks
 PUTTING = LISTS + 24
 TAKING = PUTTING + SIDE_WORDS
-GOT = TAKING + SIDE_WORDS  # by slot: items taken
-# By slot: items said to be done; what the dead had taken is added by whoever finds that out.
-DID = GOT + SLOTS
-WHO = DID + SLOTS  # by slot: the process that counts there
-WORDS = WHO + SLOTS
+TALLY = TAKING + SIDE_WORDS
+WORDS = TALLY + TALLY_WORDS
 assert LISTS + CLASSES <= PUTTING
 
 
@@ -59,17 +58,20 @@ class SharedQueue(Queue):
         self._slots = Slots.of(region)
         self._here = self._slots.here
         self._ring = Ring(region, place)
+        self._tally = Tally(region, place + TALLY, self._ring, self._my_name)
         self._putting = Side(region, place + PUTTING, locks[0])
-        self._taking = Side(region, place + TAKING, locks[1])
+        self._taking = Side(
+            region, place + TAKING, locks[1], self._tally.count_from_now, self._tally.count_until_now
+        )
         self._finishing = QuietLock(region, locks[2])
         self._getters = Room(self._slots, place + GETTERS)
         self._putters = Room(self._slots, place + PUTTERS)
         self._joiners = Room(self._slots, place + JOINERS)
-        self._shut_word, self._got = place + SHUT, place + GOT
+        self._shut_word = place + SHUT
         self._maxsize = int(self._words[place + MAXSIZE])
         self._blocks = Blocks(region, place + LISTS, self._my_name)
-        self._pid, self._name = os.getpid(), process_name()
-        self._known: set[int] = set()  # slots of this process's threads that have taken items
+        self._forget()
+        _queues[id(self)] = self
 
     @classmethod
     def create(cls, region: Region, maxsize: int = 0) -> SharedQueue:
@@ -94,9 +96,15 @@ class SharedQueue(Queue):
     def __repr__(self) -> str:
         return f"<okazja.Queue {self._place:#x}: {len(self._ring)} items, maxsize={self._maxsize}>"
 
+    def _forget(self) -> None:
+        """What holds for one process only; again in a forked child."""
+        self._name = 0  # of this process, once it was asked for
+        self._tally.forget()
+        self._putting.mine = self._taking.mine = 0
+
     def _my_name(self) -> int:
-        if self._pid != os.getpid():  # a forked child
-            self._pid, self._name, self._known = os.getpid(), process_name(), set()
+        if not self._name:
+            self._name = process_name()
         return self._name
 
     # --- putting
@@ -109,11 +117,23 @@ class SharedQueue(Queue):
     def _has_room(self) -> bool:
         return not self._maxsize or len(self._ring) < self._maxsize or self._shut
 
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> Any:
+        """As `Queue.put`; what is small and plain goes in as few calls as may be."""
+        if timeout is not None or (block and in_loop()):
+            return super().put(item, block, timeout)
+        data: bytes | list[Any]
+        if type(item) in PLAIN:  # as `pack` does, a call earlier
+            kind, data = MARSHALLED, marshal.dumps(item)
+            if len(data) > INLINE:
+                kind, data = pickled(item)
+        else:
+            kind, data = pack(item)
+        if type(data) is not bytes or not self._try_put(kind, data):
+            self._put_packed(kind, data, block=block)
+        return None
+
     def _put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
-        kind, data = pack(item)
-        if type(data) is bytes and timeout is None and self._try_put(kind, data):
-            return
-        self._put_packed(kind, data, block=block, timeout=timeout)
+        self._put_packed(*pack(item), block=block, timeout=timeout)
 
     def _put_packed(
         self, kind: int, data: bytes | list[Any], *, block: bool = True, timeout: float | None = None
@@ -153,9 +173,13 @@ class SharedQueue(Queue):
         without_lock = put = False
         try:  # see Side
             want.value = side.place
-            if side.alone.value == mark:
+            if side.alone.value == mark == side.mine:
                 without_lock = True
-                put = self._put_inside(kind, data)
+                if self._maxsize or self._words[self._shut_word]:
+                    put = self._put_inside(kind, data)
+                else:  # the same, a call earlier
+                    self._ring.put(kind, data)
+                    put = True
         finally:
             want.value = 0
         if not (put if without_lock else side.locked(mark, self._put_inside, kind, data)):
@@ -179,12 +203,18 @@ class SharedQueue(Queue):
     def _has_item(self) -> bool:
         return not self._ring.empty or self._shut
 
-    def _get(self, block: bool = True, timeout: float | None = None) -> Any:
-        record = self._try_get() if timeout is None else None
-        kind, data = record or self._get_record(block, timeout)
-        return marshal.loads(data) if kind == MARSHALLED else self._opened(kind, data)
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """As `Queue.get`; what is there already is had in as few calls as may be."""
+        if timeout is None and not (block and in_loop()):
+            kind, data, _ = self._try_get() or self._get_record(block)
+            return marshal.loads(data) if kind == MARSHALLED else self._opened(kind, data)
+        return super().get(block, timeout)
 
-    def _get_record(self, block: bool = True, timeout: float | None = None) -> tuple[int, bytes]:
+    def _get(self, block: bool = True, timeout: float | None = None) -> Any:
+        kind, data, _ = self._get_record(block, timeout)
+        return self._opened(kind, data)
+
+    def _get_record(self, block: bool = True, timeout: float | None = None) -> Record:
         if timeout is not None and block:
             checked(timeout)
         record = self._try_get()
@@ -200,7 +230,7 @@ class SharedQueue(Queue):
             if record is not None:
                 return record
 
-    def _try_get(self) -> tuple[int, bytes] | None:
+    def _try_get(self) -> Record | None:
         side = self._taking
         try:
             want, mark, _ = self._here.seat
@@ -209,36 +239,41 @@ class SharedQueue(Queue):
         without_lock, record = False, None
         try:  # see Side
             want.value = side.place
-            if side.alone.value == mark:
+            if side.alone.value == mark == side.mine:
                 without_lock = True
-                record = self._take_inside(mark - 1)
+                record = self._take_inside()
         finally:
             want.value = 0
         if not without_lock:
-            record = side.locked(mark, self._take_inside, mark - 1)
+            record = side.locked(mark, self._take_counted, mark)
         if record is None:
             return None
         if self._getters.hint.value and not self._ring.empty:
             self._getters.wake_one()
-        if self._putters.hint.value:
+        if self._maxsize and self._putters.hint.value:
             self._putters.wake_one()
         return record
 
-    def _take_inside(self, slot: int) -> tuple[int, bytes] | None:
-        words, ring = self._words, self._ring
-        before = ring.head.value
-        if before == ring.tail.value:
-            if words[self._shut_word]:
+    def _take_inside(self) -> Record | None:
+        ring = self._ring
+        head = ring.head.value
+        if head == ring.tail.value:
+            if self._words[self._shut_word]:
                 raise ShutDown
             return None
-        if slot not in self._known:
-            self._begin_to_count(slot)
-        kind, data, after = ring.at(before)
-        if kind >= LARGE:
-            self._blocks.hand_over(marshal.loads(data)[0])
-        words[self._got + slot] += 1
-        ring.head.value = after
-        return kind, data
+        record = ring.at(head)
+        if record[0] >= LARGE:
+            self._blocks.hand_over(marshal.loads(record[1])[0])
+        ring.head.value = record[2]
+        return record
+
+    def _take_counted(self, mark: int) -> Record | None:
+        """With the lock, for a thread by its slot, plus 1."""
+        self._tally.begin(mark - 1)
+        record = self._take_inside()
+        if record is not None:
+            self._tally.taken(mark - 1)
+        return record
 
     def _opened(self, kind: int, data: bytes) -> Any:
         if kind < LARGE:
@@ -280,54 +315,20 @@ class SharedQueue(Queue):
 
     # --- what is done
 
-    def _unfinished(self) -> int:
-        """Items that were put and are not done; modulo 2**30, and so exact below."""
-        place, high = self._place, self._words[HIGH]
-        done = sum(self._words[place + DID : place + DID + high].tolist())
-        return (self._ring.put_so_far - done) & COUNT
-
     def task_done(self) -> None:
         """Say that an item that was taken is done. Raises ValueError if said more often than items were put."""
         slot = self._slots.seat()[2].slot
         with self._finishing:
-            left = self._unfinished()
+            left = self._tally.unfinished()
             if not left:
                 raise ValueError("task_done() called too many times")
-            self._words[self._place + DID + slot] += 1
+            self._tally.done(slot)
         if left == 1:
             self._joiners.wake_all()
 
-    def _begin_to_count(self, slot: int) -> None:
-        """Inside: this slot may have been a dead process's."""
-        who = self._place + WHO + slot
-        me = self._my_name()
-        if self._words[who] != me:
-            if self._words[who]:
-                self._write_off(slot, self._words[who])
-            self._words[who] = me
-        self._known.add(slot)
-
-    def _write_off(self, slot: int, name: int) -> int:
-        """Inside: what a dead process had taken and not finished is done. How much it was."""
-        words, place, high = self._words, self._place, self._words[HIGH]
-        if words[place + WHO + slot] != name:
-            return 0  # another process's by now
-        total = sum(words[place + GOT : place + GOT + high].tolist())
-        if (total - self._ring.taken_so_far) & COUNT:
-            words[place + GOT + slot] -= 1  # it died before it had taken what it had counted
-        lost = words[place + GOT + slot] - words[place + DID + slot]
-        if lost > 0:
-            words[place + DID + slot] = words[place + GOT + slot]
-        return max(lost, 0)
-
     def _look_for_dead(self) -> None:
-        words, place, high = self._words, self._place, self._words[HIGH]
-        who = words[place + WHO : place + WHO + high].tolist()
-        for slot, name in enumerate(who):
-            pid = name & (1 << PID_BITS) - 1
-            if not name or started(pid) == name >> PID_BITS:
-                continue
-            lost = self._taking.apart(self._write_off, slot, name)
+        for slot, name, pid in self._tally.of_the_dead():
+            lost = self._taking.apart(self._tally.write_off, slot, name)
             if lost:
                 warnings.warn(
                     f"process {pid} died with {lost} items of a queue that it had taken and not said to be done: they "
@@ -337,7 +338,9 @@ class SharedQueue(Queue):
                 )
 
     def _await_done(self, timeout: float | None) -> bool:
-        return self._joiners.wait(lambda: not self._unfinished(), deadline_of(timeout), self._look_for_dead)
+        return self._joiners.wait(
+            lambda: not self._tally.unfinished(), deadline_of(timeout), self._look_for_dead
+        )
 
     # --- the end, and what it is now
 
@@ -348,7 +351,7 @@ class SharedQueue(Queue):
     @property
     def unfinished_tasks(self) -> int:
         """How many items were put and not said to be done."""
-        return self._unfinished()
+        return self._tally.unfinished()
 
     @property
     def is_shutdown(self) -> bool:
@@ -375,10 +378,21 @@ class SharedQueue(Queue):
                 assert record is not None
                 if record[0] >= LARGE:
                     self._blocks.drop(marshal.loads(record[1])[0])
-                self._words[self._place + DID + self._slots.seat()[2].slot] += 1
+                self._tally.done(self._slots.seat()[2].slot)
         except ShutDown:
             return
 
 
 def _arrive(ticket: Ticket, place: int, locks: tuple[int, int, int]) -> SharedQueue:
     return SharedQueue(Region.attach(ticket), place, locks)
+
+
+_queues: weakref.WeakValueDictionary[int, SharedQueue] = weakref.WeakValueDictionary()  # of this process
+
+
+def _after_fork() -> None:
+    for queue in list(_queues.values()):
+        queue._forget()
+
+
+os.register_at_fork(after_in_child=_after_fork)

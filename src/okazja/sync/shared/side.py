@@ -40,24 +40,38 @@ R = TypeVar("R")
 class Side:
     """One of them. ``place``: the index of its first word; ``lock``: that of its lock.
 
+    ``begins`` is called with a slot before its thread may go in without the lock; ``settle`` when it may no more and is
+    outside, and when it comes with the lock although it need not. Both with the lock, and again where whoever called
+    came no further.
+
     To go in without the lock, in a thread whose place is (want, mark, seat)::
 
         try:
             want.value = side.place
-            if side.alone.value == mark:
+            if side.alone.value == mark == side.mine:
                 ...  # inside
         finally:
             want.value = 0
     """
 
-    __slots__ = ("_lock", "_registered", "_words", "alone", "place")
+    __slots__ = ("_begins", "_lock", "_settle", "_words", "alone", "mine", "place")
 
-    def __init__(self, region: Region, place: int, lock: int) -> None:
+    def __init__(
+        self,
+        region: Region,
+        place: int,
+        lock: int,
+        begins: Callable[[int], object] = bool,
+        settle: Callable[[int], object] = bool,
+    ) -> None:
         self._words = region.words
+        self._begins, self._settle = begins, settle
         self.alone = region.cell(place + ALONE)  # slot, plus 1, of the thread that may go in without the lock
         self._lock = QuietLock(region, lock)
-        self._registered = 0  # the process that has asked to have its writes seen when others want it
         self.place = place
+        # The same number, once its thread has been in here with the lock: before, the slot may have been a dead
+        # process's, and this one may not be registered. Whoever has the side sets it to 0 in a forked child.
+        self.mine = 0
 
     def locked(self, mark: int, action: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call ``action`` inside, with the lock, for a thread that may not go in without (its slot, plus 1).
@@ -66,16 +80,21 @@ class Side:
         """
         words, place = self._words, self.place
         with self._lock:
-            if words[place]:
+            if words[place] == mark and _register():  # since another life of the slot, or by another object
+                self._settle(mark - 1)
+            elif words[place]:
                 self._strike_out()
             result = action(*args, **kwargs)
-            if words[place + LAST] != mark:
+            if words[place] == mark:
+                self.mine = mark
+            elif words[place + LAST] != mark:
                 words[place + LAST], words[place + TIMES] = mark, 0
             else:
                 words[place + TIMES] += 1
-                if words[place + TIMES] >= max(words[place + LIMIT], FIRST_LIMIT) and self._register():
+                if words[place + TIMES] >= max(words[place + LIMIT], FIRST_LIMIT) and _register():
                     words[place + TIMES] = 0
-                    words[place] = mark
+                    self._begins(mark - 1)
+                    words[place] = self.mine = mark
         return result
 
     def apart(self, action: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -84,11 +103,6 @@ class Side:
             if self._words[self.place]:
                 self._strike_out()
             return action(*args, **kwargs)
-
-    def _register(self) -> bool:
-        if self._registered != os.getpid() and counter.register():
-            self._registered = os.getpid()
-        return self._registered == os.getpid()
 
     def _strike_out(self) -> None:
         """With the lock: have the thread that goes in without it do so no more, and be outside."""
@@ -99,7 +113,19 @@ class Side:
         counter.settle_soon()
         while words[WANT + slot * WANT_STEP] == place and started(words[PID + slot]) == words[START + slot]:
             time.sleep(GLANCE)
+        self._settle(slot)
         words[place] = 0
+
+
+def _register() -> bool:
+    """Have this process's writes seen when others want it; whether that can be had."""
+    global _registered
+    if _registered != os.getpid() and counter.register():
+        _registered = os.getpid()
+    return _registered == os.getpid()
+
+
+_registered = 0  # the process that has asked for it
 
 
 def new_lock(region: Region) -> int:
