@@ -17,10 +17,9 @@ from tests.sync import tasks
 from tests.sync.moments import done_at_each_step
 
 from okazja import Executor, OwnerDiedWarning
-from okazja.sync.shared.shares import GIVEN_ONE, held
+from okazja.sync.shared.shares import MASK, held
 
 HANG = 2.0  # seconds that nobody may wait longer
-HALF = GIVEN_ONE - 1
 
 
 @pytest.fixture
@@ -166,14 +165,14 @@ def test_many_threads_of_one_process_share_it_with_another_process(executor: Exe
     assert value.value == 6 * times
 
 
-@given(st.lists(st.sampled_from(["take", "back", "given"])), st.integers(0, HALF), st.integers(0, HALF))
-def test_a_share_says_what_was_taken_less_what_was_given_back(steps: list[str], took: int, gave: int) -> None:
+@given(st.lists(st.sampled_from(["take", "back", "given"])), st.integers(0, MASK))
+def test_a_share_says_what_was_taken_less_what_was_given_back(steps: list[str], so_far: int) -> None:
     """Whatever the two halves have counted so far: they go round."""
-    gave = took  # the thread has none at first
+    took = gave = so_far  # the thread has none at first
     for step in steps:
         if step == "given":
-            gave = (gave + 1) & HALF
+            gave = (gave + 1) & MASK
         else:
-            took = (took + (1 if step == "take" else -1)) & HALF
+            took = (took + (1 if step == "take" else -1)) & MASK
     expected = steps.count("take") - steps.count("back") - steps.count("given")
     assert held(took | gave << 32) == expected

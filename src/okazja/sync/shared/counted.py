@@ -3,25 +3,48 @@
 ``_try`` is the attempt on the sem_t, ``_post`` gives back to it. A thread says so in its share (`Share`) *before* it
 tries, and takes it back *after* it has given back or tried in vain: so no permit is ever with a thread whose share
 does not say so. Between the two it looks at the gate, which whoever counts has closed.
+
+The interpreter looks for signals after calls only. So of the statements below which say something in a share, ``took``
+and ``said`` change together, and a signal's exception comes either before the attempt that they announce was made, or
+after it: what was said is then given up, and whoever counts finds out whether there was a permit.
 """
 
 from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from time import monotonic, monotonic_ns
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic, monotonic_ns, sleep
 from types import TracebackType
 
 from okazja.sync.coroutines import check_seconds
 from okazja.sync.shared import counter, shares
 from okazja.sync.shared.deadlock import look_for_circles
-from okazja.sync.shared.layout import COUNTS, FOREIGN, GATE, HINT, ORPHAN, SEMAPHORE, WAITS, WORD
+from okazja.sync.shared.layout import (
+    COUNTS,
+    FOREIGN,
+    GATE,
+    HINT,
+    LEFT,
+    MISSING,
+    ORPHAN,
+    PERMITS,
+    SEMAPHORE,
+    VOID,
+    WAITS,
+    WORD,
+)
 from okazja.sync.shared.primitive import Primitive
 from okazja.sync.shared.region import Region
-from okazja.sync.shared.shares import OWN, Share
+from okazja.sync.shared.shares import Share
 from okazja.sync.shared.slots import Seat
 
 __all__ = ["Counted", "deadline_of"]
+
+SEVERAL = 5  # looks at who has a permit that somebody else gives back
+SOON = 50e-6  # seconds between two of them
+FAR = 1000  # permits
 
 MOST_SECONDS = 9_223_372_036.0  # as threading.TIMEOUT_MAX has it
 SPINS = range(
@@ -68,37 +91,27 @@ class Counted(Primitive, ABC):
             share = self._mine.share = self._slots.share(self._id)
         return share
 
-    # --- the short way ---------------------------------------------------------------------------------
+    # --- the short way: the same few steps in each kind, for a call costs as much as all of them -------
 
-    def __enter__(self) -> bool:
-        share, took = None, 0
-        try:
-            share = self._mine.share
-            took = share.took.value
-            share.took.value = took + 1
-            if not self._gate.value and (self._try(False) or self._spin()):
-                return True
-            share.took.value -= 1
-        except BaseException as error:
-            self._broken_into(error, share, took)
-        return self._acquire_slowly(True, None)
+    @abstractmethod
+    def __enter__(self) -> bool: ...
 
+    @abstractmethod
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        share, took = None, 0
-        try:
-            share = self._mine.share
-            took = share.cell.value
-            if 0 < took < OWN:
-                self._post()
-                share.took.value -= 1
-                if self._hint.value:
-                    self._wake_next(share.seat)
-                return
-        except BaseException as problem:
-            self._broken_into(problem, share, took - 1)
-        self._release_slowly()
+    ) -> None: ...
+
+    def _broken_into(self, error: BaseException, share: Share | None) -> None:
+        """An exception came in the short way: have a share if it was for want of one.
+
+        Else it broke in, from a signal handler, after the share had said that there is a permit: raise it.
+        """
+        if share is None and isinstance(error, AttributeError):
+            self._share()
+            return
+        if share is not None:
+            self._give_up(share)
+        raise error
 
     def _spin(self) -> bool:
         """Try a few times more. The share says so."""
@@ -115,14 +128,20 @@ class Counted(Primitive, ABC):
         words = self._words
         while True:
             counts = words[COUNTS]  # before the look at the gate: a count that begins in between is noticed
-            share.took.value += 1
-            closed = self._gate.value
-            if not closed and self._try(False):
+            share.took.value = share.said = share.said + 1
+            try:
+                closed = self._gate.value
+                got = not closed and self._try(False)
+            except BaseException:
+                self._give_up(share)
+                raise
+            if got:
+                share.has += 1
                 return True
-            share.took.value -= 1
+            share.took.value = share.said = share.said - 1
             if not closed and words[COUNTS] == counts:
                 return words[self._id + ORPHAN] != 0 and self._inherit(share)
-            self._region.guarded(_nothing)
+            self._region.guarded(_nothing)  # whoever has closed the gate has it
 
     def _inherit(self, share: Share) -> bool:
         """Take it over from an owner that died, if one did."""
@@ -131,11 +150,14 @@ class Counted(Primitive, ABC):
     def _acquire_slowly(self, blocking: bool, deadline: float | None) -> bool:
         """After a first attempt that did not succeed. An exception that breaks in leaves nothing behind."""
         share = self._share()
-        took = share.took.value
+        if share.given.value:
+            self._region.guarded(share.settle)
+        has = share.has
         try:
             return self._attempt(share) or (blocking and self._wait(share, deadline))
         except BaseException:
-            self._mend(share, took)
+            if share.has > has:
+                self._release_slowly()
             raise
 
     def _wait(self, share: Share, deadline: float | None) -> bool:
@@ -152,6 +174,8 @@ class Counted(Primitive, ABC):
                     return True
                 slots.sleep(sleeper, deadline, naps)
                 if deadline is not None and monotonic() >= deadline:
+                    if self._words[LEFT]:
+                        self._others_may_be_gone()
                     return self._attempt(share)
                 if naps and not slots.was_woken(sleeper, number):
                     self._others_may_be_gone()
@@ -169,27 +193,25 @@ class Counted(Primitive, ABC):
         """
         if not self._hint.value or not self._semaphore._get_value():
             return
-        self._hint.value = 0
-        self._slots.fence(sleeper)  # who comes now either is seen below, or sets the hint anew
-        sleepers = self._slots.sleepers(self._id)
-        if sleepers:
-            if len(sleepers) > 1:
-                self._hint.value = 1
-            self._slots.wake(*sleepers[0])
+        try:
+            self._hint.value = 0
+            self._slots.fence(sleeper)  # who comes now either is seen below, or sets the hint anew
+            sleepers = self._slots.sleepers(self._id)
+            if sleepers:
+                if len(sleepers) > 1:
+                    self._hint.value = 1
+                self._slots.wake(*sleepers[0])
+        except BaseException:
+            self._hint.value = 1
+            raise
 
     # --- releasing -------------------------------------------------------------------------------------
 
     def _release_slowly(self) -> None:
-        """Where the share does not simply say that the thread has one."""
+        """Where it is not plain that the calling thread has one."""
         share = self._share()
-        if not 0 <= share.cell.value < OWN:
-            self._region.guarded(share.settle)
-        took = share.took.value - (share.count > 0)
-        try:
+        with self._whole(share):
             self._region.guarded(self._give_back, share)
-        except BaseException:
-            self._mend(share, took)
-            raise
         if self._hint.value:
             self._wake_next(share.seat)
 
@@ -197,48 +219,87 @@ class Counted(Primitive, ABC):
     def _give_back(self, share: Share) -> None:
         """Under the guard: give a permit back, this thread's or another's. Raises where there is none."""
 
-    def _post_for(self, share: Share, whose: int | None) -> None:
-        """Under the guard: give back what this thread has, or what another has: the share with that index.
-
-        None: nobody's. Whoever dies in here leaves the permit for those who count.
-        """
-        words = self._words
-        if whose != share.word:
-            share.took.value += 1
-            if whose is not None:
-                words[self._id + FOREIGN] = 1
-                words[whose] = (words[whose] + shares.GIVEN_ONE) & _WORD
-        words[self._id + ORPHAN] = 0
+    def _post_own(self, share: Share) -> None:
+        share.has -= 1
         self._post()
-        share.took.value -= 1
+        share.took.value = share.said = share.said - 1
+
+    def _post_for_others(self, share: Share) -> None:
+        """Under the guard: give back what another thread has, or nobody. Not to be called where an owner has died.
+
+        Whoever dies in here leaves the permit for those who count.
+        """
+        share.took.value = share.said = share.said + 1
+        self._attribute(share)
+        self._post()
+        share.took.value = share.said = share.said - 1
+
+    def _attribute(self, share: Share) -> bool:
+        """Under the guard: find out whose it is; False: nobody's.
+
+        Who is about to try for a permit says so as well, but only for a moment, unless it is held up.
+        """
+        words, sayers = self._words, self._sayers(share)
+        if not sayers:
+            return False
+        words[self._id + FOREIGN] = 1
+        if len(sayers) == 1 and not words[self._id + MISSING]:
+            back = shares.given(self._region, min(sayers))
+            back.value += 1
+        else:
+            words[self._id + VOID] += 1
+            self._attribute_plain(sayers)
+        return True
+
+    def _attribute_plain(self, sayers: set[int]) -> None:
+        """Who says that it has far more permits than there are says so much too much: so its word never wraps."""
+        words = self._words
+        for share in sayers:
+            surplus = min(shares.held(words[share]) - words[self._id + PERMITS] - 1, words[self._id + VOID])
+            if surplus > FAR:
+                shares.given(self._region, share).value += surplus
+                words[self._id + VOID] -= surplus
+
+    def _sayers(self, mine: Share) -> set[int]:
+        """The other shares that say that they have a permit, each time they are looked at."""
+        found: set[int] = set()
+        for look in range(SEVERAL):
+            now = {
+                share
+                for share in shares.of_primitive(self._words, self._id)
+                if share != mine.word and shares.held(self._words[share]) > 0
+            }
+            found = found & now if look else now
+            if len(found) <= 1:
+                break
+            sleep(SOON)
+        return found
 
     # --- exceptions that break in ----------------------------------------------------------------------
 
-    def _broken_into(self, error: BaseException, share: Share | None, took: int) -> None:
-        """An exception came in the short way: have a share if it was for want of one.
+    @contextmanager
+    def _whole(self, share: Share) -> Iterator[None]:
+        """If an exception breaks in while the share says one more than the thread has, give that one up."""
+        before = self._in_doubt(share)
+        try:
+            yield
+        except BaseException:
+            if self._in_doubt(share) > before:
+                self._give_up(share)
+            raise
 
-        Else it broke in, from a signal handler: mend what it has torn, and raise it. took: what the share says when
-        that is done.
-        """
-        if share is None and isinstance(error, AttributeError):
-            self._share()
-            return
-        if share is not None:
-            self._mend(share, took)
-        raise error
+    def _in_doubt(self, share: Share) -> int:
+        """How many permits it tells of that the thread does not know to have."""
+        return share.said - share.has
 
-    def _mend(self, share: Share, took: int) -> None:
-        """What the share says beyond ``took`` is true or not, and is to be given up: whoever counts finds out."""
-        if share.took.value > took:
-            from okazja.sync.shared.recovery import give_up
+    def _give_up(self, share: Share) -> None:
+        """One of the permits that the share tells of may be there or not, and is to be nobody's."""
+        from okazja.sync.shared.recovery import give_up
 
-            give_up(self._slots, self._id, share, took)
+        give_up(self._slots, self._id, share)
         if self._hint.value:
             self._wake_next(share.seat)
 
 
-_WORD = (1 << 64) - 1
-
-
 def _nothing() -> None:
-    """Have waited for the guard."""
+    """Nothing: whoever has it called under the guard has waited for that."""

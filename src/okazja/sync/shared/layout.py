@@ -26,6 +26,7 @@ STORY = 6  # bytes from the start, of the story of the latest standstill, and ho
 STORY_SIZE = 7  # in bytes
 CLOSED = 9  # not 0: the executor has ended
 LEFT = 10  # not 0: some primitive is uncounted. Under the guard
+VAIN = 12  # when such a one was last looked at in vain, ns of CLOCK_MONOTONIC. Under the guard
 
 MAGIC_VALUE = int.from_bytes(b"OKAZJAS1", "little")
 
@@ -61,7 +62,8 @@ HINT = 8  # not 0: somebody may wait
 ORPHAN = 9  # of a lock: not 0, the process id of the owner that died; nobody has it
 FOREIGN = 10  # of a lock or semaphore: not 0, a thread that did not have it has released it
 UNCOUNTED = 11  # not 0: the dead have left something of it, which could not be settled yet. Under the guard
-DIED = 12  # of a lock: the latest process that died, and perhaps had it. Under the guard
+DIED = 12  # of a lock: the process that died, and perhaps had it. Under the guard
+VOID = 13  # of a lock or semaphore: how many permits too many its shares say, nobody knows which. Under the guard
 PERMITS = 16  # of a lock or semaphore: how many there are
 SIGNALS = 17  # of a semaphore: not 0, it counts events, and nobody owns its permits
 LOCK = 16  # of a condition or barrier: its lock

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from types import TracebackType
 from typing import Any, Self
@@ -12,14 +11,11 @@ from okazja.sync import faces
 from okazja.sync.faces import OnOwnerDeath
 from okazja.sync.shared import shares
 from okazja.sync.shared.counted import Counted, deadline_of
-from okazja.sync.shared.layout import LOCK_KIND, ORPHAN, PID, RLOCK_KIND
+from okazja.sync.shared.layout import DIED, LOCK_KIND, ORPHAN, PID, RLOCK_KIND
 from okazja.sync.shared.region import Region
 from okazja.sync.shared.shares import Share
 
 __all__ = ["QuietLock", "SharedLock", "SharedRLock"]
-
-LOOKS = 20  # at who has a lock that somebody else releases
-GLANCE = 50e-6  # seconds between two of them
 
 
 class _Owned(Counted):
@@ -40,13 +36,16 @@ class _Owned(Counted):
         return (self._on_owner_death,)
 
     def _inherit(self, share: Share) -> bool:
-        took = share.took.value
-        pid = self._region.guarded(self._take_over, share)
+        words, has = self._words, share.has
+        with self._whole(share):
+            pid = self._region.guarded(self._take_over, share)
         if pid:
             try:
+                words[self._id + DIED] = 0  # until here, whoever is broken into leaves an orphan again
                 self._tell_of(pid)
             except BaseException:
-                self._mend(share, took)
+                if share.has > has:
+                    self._release_slowly()
                 raise
         return pid != 0
 
@@ -59,15 +58,36 @@ class _Owned(Counted):
 
     def _take_over(self, share: Share) -> int:
         """Under the guard: the process of the owner that died, 0 if somebody else was first."""
-        orphan = self._id + ORPHAN
-        pid = int(self._words[orphan])
+        words, orphan = self._words, self._id + ORPHAN
+        pid = int(words[orphan])
         if pid:
-            share.took.value += 1  # first: whoever dies in here leaves the permit for those who count
-            self._words[orphan] = 0
+            words[self._id + DIED] = pid
+            share.took.value = share.said = (
+                share.said + 1
+            )  # whoever dies in here leaves it for those who count
+            words[orphan] = 0
             if self._on_owner_death == "raise":
                 self._post()
-                share.took.value -= 1
+                share.took.value = share.said = share.said - 1
+            else:
+                share.has += 1
         return pid
+
+    def _give_back(self, share: Share) -> None:
+        """Under the guard."""
+        share.settle()
+        words, orphan = self._words, self._id + ORPHAN
+        if share.has:
+            self._post_own(share)
+        elif words[orphan]:
+            share.took.value = share.said = share.said + 1
+            words[orphan] = 0
+            self._post()
+            share.took.value = share.said = share.said - 1
+        elif self._semaphore._get_value():
+            raise RuntimeError("release unlocked lock")
+        else:
+            self._post_for_others(share)
 
     def locked(self) -> bool:
         """Whether some thread has it."""
@@ -75,7 +95,7 @@ class _Owned(Counted):
 
     def _has_it(self) -> bool:
         """Whether the calling thread has it."""
-        return self._share().count > 0
+        return self._share().has > 0
 
     def _owner(self) -> str:
         owners = shares.holders(self._words, self._id) if self.locked() else ()
@@ -103,26 +123,38 @@ class SharedLock(_Owned, faces.Lock):
         """Make it free; any thread may. Raises RuntimeError if nobody has it."""
         self.__exit__(None, None, None)
 
-    def _give_back(self, share: Share) -> None:
-        whose = share.word if share.count > 0 else self._whose()
-        if self._semaphore._get_value() or not (whose or self._words[self._id + ORPHAN]):
-            raise RuntimeError("release unlocked lock")
-        self._post_for(share, whose)
+    def __enter__(self) -> bool:
+        share = None
+        try:
+            share = self._mine.share
+            if not share.has:  # else it may serve as a signal, and be released by another thread
+                share.took.value = share.said = share.said + 1
+                if not self._gate.value and (self._try(False) or self._spin()):
+                    share.has = 1
+                    return True
+                share.took.value = share.said = share.said - 1
+        except BaseException as error:
+            self._broken_into(error, share)
+        return self._acquire_slowly(True, None)
 
-    def _whose(self) -> int | None:
-        """Under the guard: the share of the thread that has it. Others say so only as long as they try for it."""
-        found: set[int] = set()
-        for look in range(LOOKS):
-            now = {
-                share
-                for share in shares.of_primitive(self._words, self._id)
-                if shares.held(self._words[share]) > 0
-            }
-            found = found & now if look else now
-            if len(found) <= 1:
-                break
-            time.sleep(GLANCE)
-        return min(found, default=None)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        share = None
+        try:
+            share = self._mine.share
+            if share.has and not share.given.value:
+                share.has = 0
+                self._post()
+                share.took.value = share.said = share.said - 1
+            else:
+                share = None
+        except BaseException as problem:
+            self._broken_into(problem, share)
+        if share is None:
+            self._release_slowly()
+        elif self._hint.value:
+            self._wake_next(share.seat)
 
     # What a Condition needs of it.
 
@@ -149,92 +181,82 @@ class SharedRLock(_Owned, faces.RLock):
 
     def _acquire_slowly(self, blocking: bool, deadline: float | None) -> bool:
         share = self._share()
-        if share.depth:
-            share.depth += 1
+        if share.has:
+            share.has += 1
             return True
-        took = share.took.value
-        try:
-            if super()._acquire_slowly(blocking, deadline):
-                share.depth = 1
-                return True
-        except BaseException:
-            self._mend(share, took)
-            raise
-        return False
+        return super()._acquire_slowly(blocking, deadline)
 
     def __enter__(self) -> bool:
-        share, took = None, 0
+        share = None
         try:
             share = self._mine.share
-            if share.depth:
-                share.depth += 1
+            if share.has:
+                share.has += 1
                 return True
-            took = share.took.value
-            share.took.value = took + 1
+            share.took.value = share.said = share.said + 1
             if not self._gate.value and (self._try(False) or self._spin()):
-                share.depth = 1
+                share.has = 1
                 return True
-            share.took.value -= 1
+            share.took.value = share.said = share.said - 1
         except BaseException as error:
-            self._broken_into(error, share, took)
+            self._broken_into(error, share)
         return self._acquire_slowly(True, None)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        share, took = None, 0
+        share = None
         try:
             share = self._mine.share
-            if share.depth == 1:
-                took = share.took.value
-                share.depth = 0
+            if share.has == 1:
+                share.has = 0
                 self._post()
-                share.took.value -= 1
-                if self._hint.value:
-                    self._wake_next(share.seat)
+                share.took.value = share.said = share.said - 1
+            elif share.has:
+                share.has -= 1
                 return
+            else:
+                share = None
         except BaseException as problem:
-            self._broken_into(problem, share, took - 1)
-        if share is None:  # now there is one, which another copy of this lock may have used
-            self.__exit__(kind, error, trace)
-        elif share.depth:
-            share.depth -= 1
-        else:
+            self._broken_into(problem, share)
+        if share is None:
+            self._release_slowly()
+        elif self._hint.value:
+            self._wake_next(share.seat)
+
+    def _release_slowly(self) -> None:
+        """In a thread that has used another copy of it, or that does not have it."""
+        if not self._share().has:
             raise RuntimeError("cannot release un-acquired lock")
+        self.__exit__(None, None, None)
 
     def _release(self) -> None:
         self.__exit__(None, None, None)
 
-    def _give_back(self, share: Share) -> None:
-        raise RuntimeError("cannot release un-acquired lock")
+    def _in_doubt(self, share: Share) -> int:
+        return share.said - bool(share.has)
 
     def _is_owned(self) -> bool:
-        return self._share().depth > 0
-
-    def _has_it(self) -> bool:
-        return self._is_owned()
+        return self._has_it()
 
     @property
     def _identity(self) -> object:
         return self._region.ticket, self._id
 
     def _recursion_count(self) -> int:
-        return self._share().depth
+        return self._share().has
 
     def _release_save(self) -> int:
         share = self._share()
-        depth, took = share.depth, share.took.value
+        depth = share.has
         if not depth:
             raise RuntimeError("cannot release un-acquired lock")
-        try:
-            share.depth = 0
+        with self._whole(share):
+            share.has = 0
             self._post()
-            share.took.value -= 1
-            if self._hint.value:
-                self._wake_next(share.seat)
-        except BaseException:
-            self._mend(share, took - 1)
-            raise
+            share.took.value = share.said = share.said - 1
+        if self._hint.value:
+            self._wake_next(share.seat)
         return depth
 
     def _acquire_restore(self, depth: int) -> None:
@@ -242,8 +264,8 @@ class SharedRLock(_Owned, faces.RLock):
         try:
             self._acquire()
         finally:
-            if share.depth:
-                share.depth = depth
+            if share.has:
+                share.has = depth
 
 
 class QuietLock(SharedLock):

@@ -54,7 +54,7 @@ class Primitive:
         """Look around after a while of waiting: threads that died, perhaps with what this one waits for."""
         from okazja.sync.shared.recovery import recover
 
-        recover(self._slots)
+        recover(self._slots, rarely=True)
 
     def _describe(self, state: str) -> str:
         return f"<okazja {type(self).__name__.removeprefix('Shared')} {self._id:#x}: {state}>"

@@ -5,17 +5,20 @@ which finds processes that the executor did not start (those that a task forked,
 
 All of it happens under the guard. What the shares of the dead say is added to what may be missing, and forgotten. Then
 the permits are counted. Let a primitive have ``P`` permits, of which ``V`` are in its sem_t, and let the shares of the
-living say ``S`` in all. Shares never say too little, so at least ``P - V - S`` permits are lost; that is exact as soon
-as no thread is in the middle of an attempt or a release. They are looked at in an order in which nothing can escape:
+living say ``S`` in all, without what is known to be void. Shares never say too little, so at least ``P - V - S``
+permits are lost; that is exact as soon as no thread is in the middle of an attempt or a release. They are looked at in
+an order in which nothing can escape:
 
 1. close the gate, and have every processor's writes seen: now whoever is about to try either has said so, or sees the
    gate and does not try. So shares can only say less from now on;
-2. read the shares, and then take all permits in hand: if one of them went home in between, it is in hand.
+2. read the shares, have every processor's writes seen again, and then take all permits in hand: what a thread gave back
+   before its share said less is in hand then.
 
 What is lost goes back; a lock whose owner died becomes an orphan instead, which the next to come takes over, and is
 told. As long as something may be missing that could as well be with a living thread, it is looked at again later.
 
-Whoever dies in the middle of this leaves the primitive marked as uncounted, and the next to look starts again.
+Each step leaves words from which the next to look can start again: a primitive stays marked as uncounted until all of
+it is back, and those who wait for it are told.
 """
 
 from __future__ import annotations
@@ -51,7 +54,9 @@ from okazja.sync.shared.layout import (
     SIGNALS,
     START,
     UNCOUNTED,
+    VAIN,
     VERDICT,
+    VOID,
     WAITS,
     WANT,
     WANT_STEP,
@@ -65,26 +70,31 @@ __all__ = ["Recovery", "give_up", "recover"]
 
 log = logging.getLogger("okazja")
 
-LONGEST = 0.005  # seconds until a thread that does not get out of the middle of something is left for later
+LONGEST = 0.002  # seconds until a thread that does not get out of the middle of something is left for later
 GLANCE = 0.0002  # seconds between two looks
-AGAIN = 0.05  # seconds after which what was left is looked at again; then twice as many, and so on
-RARELY = 1.0  # at most
+AGAIN = 0.05  # seconds after which `Recovery` looks again at what was left; then twice as many, and so on
+RARELY = 1.0  # at most; and those who wait do not look again earlier than that after somebody has
 BROKEN_UP = 2  # verdict on a barrier's waiters
 
 
-def recover(slots: Slots) -> bool:
+def recover(slots: Slots, *, rarely: bool = False) -> bool:
     """Give what dead threads had to the living, and tell those. True if something is left to be done later.
 
-    It is when what the dead may have had could as well be with a thread that lives.
+    It is when what the dead may have had could as well be with a thread that lives. rarely: do not look at that again
+    right after somebody else has.
     """
-    if not slots.words[LEFT] and not _dead(slots):
-        return False
+    words = slots.words
+    if not _dead(slots):
+        if not words[LEFT]:
+            return False
+        if rarely and time.monotonic_ns() - words[VAIN] < RARELY * 1e9:
+            return True
     return slots.region.guarded(_recover, slots)
 
 
-def give_up(slots: Slots, primitive: int, share: Share, took: int) -> None:
-    """What the calling thread's share says beyond ``took`` may be true or not, and is to be nobody's."""
-    slots.region.guarded(_give_up, slots, primitive, share, took)
+def give_up(slots: Slots, primitive: int, share: Share) -> None:
+    """One of the permits that the calling thread's share tells of may be there or not, and is to be nobody's."""
+    slots.region.guarded(_give_up, slots, primitive, share)
 
 
 class Recovery:
@@ -162,13 +172,26 @@ def _recover(slots: Slots) -> bool:
         words[primitive + UNCOUNTED] = 1
     for slot in dead:
         _bury(slots, slot)
-    for primitive in touched:
+    met = [p for p in touched if words[p + KIND] not in COUNTED]  # where threads wait for each other
+    for primitive in met:
         if words[primitive + KIND] == BARRIER_KIND:
             words[primitive + ACTOR] = 0
             words[primitive + BROKEN] = 1
-    _count(slots, touched)
-    _tell(slots, touched)
-    return bool(words[LEFT])
+    changed = _count(slots, [p for p in touched if words[p + KIND] in COUNTED])
+    if dead or met or changed:
+        _tell(slots, touched)
+    for primitive in met:
+        words[primitive + UNCOUNTED] = 0
+    return _sum_up(slots)
+
+
+def _sum_up(slots: Slots) -> bool:
+    """Whether something is left."""
+    words = slots.words
+    left = any(words[primitive + UNCOUNTED] for primitive in slots.primitives())
+    words[VAIN] = time.monotonic_ns() if left else 0
+    words[LEFT] = left
+    return left
 
 
 def _touches(slots: Slots, primitive: int, dead: set[int]) -> bool:
@@ -178,7 +201,8 @@ def _touches(slots: Slots, primitive: int, dead: set[int]) -> bool:
     if kind in {CONDITION_KIND, BARRIER_KIND} and _touches(slots, words[primitive + LOCK], dead):
         return True
     if kind in COUNTED and any(
-        words[share] and words[share + WHOSE] in dead for share in shares.of_primitive(words, primitive)
+        shares.held(words[share]) and words[share + WHOSE] in dead
+        for share in shares.of_primitive(words, primitive)
     ):
         return True
     rooms = {primitive, primitive + 1}
@@ -195,8 +219,12 @@ def _bury(slots: Slots, slot: int) -> None:
     words = slots.words
     for share in shares.of_slot(words, slot):
         if (count := shares.held(words[share])) > 0:
-            words[words[share + OF] + DIED] = words[PID + slot]
-            _miss(slots, words[share + OF], count)
+            primitive = words[share + OF]
+            words[primitive + DIED] = words[PID + slot]
+            words[primitive + VOID] -= min(
+                count, words[primitive + VOID]
+            )  # perhaps it was these that were void
+            _miss(slots, primitive, count)
         words[share] = 0
     words[WANT + slot * WANT_STEP] = words[WAITS + slot] = words[INSIDE + slot] = words[VERDICT + slot] = 0
     words[PID + slot] = 0
@@ -209,43 +237,48 @@ def _miss(slots: Slots, primitive: int, count: int) -> None:
     words[primitive + UNCOUNTED] = words[LEFT] = 1
 
 
-def _give_up(slots: Slots, primitive: int, share: Share, took: int) -> None:
+def _give_up(slots: Slots, primitive: int, share: Share) -> None:
     """Under the guard."""
-    _miss(slots, primitive, share.took.value - took)
-    share.took.value = took
+    _miss(slots, primitive, 1)
+    share.took.value = share.said = share.said - 1
     _count(slots, [primitive])
+    _sum_up(slots)
 
 
-def _count(slots: Slots, primitives: Iterable[int]) -> None:
-    """Under the guard: make these primitives whole. LEFT says whether all are."""
-    words = slots.words
+def _count(slots: Slots, primitives: Iterable[int]) -> bool:
+    """Under the guard: make these locks and semaphores whole, as far as possible now. Whether any has changed."""
     until = time.monotonic() + LONGEST
     open_ = {p for p in primitives if not _is_whole(slots, p)}
+    changed = False
     while open_:
-        lost = {p for p in open_ if _lost(slots, p, _in_sem(slots, p)) > 0}
-        if lost:
-            open_ -= _close_gate_and_count(slots, lost)
-        if time.monotonic() >= until:
+        for primitive in [p for p in open_ if _lost(slots, p, _in_sem(slots, p)) > 0]:
+            changed = True
+            if _close_gate_and_count(slots, primitive):
+                open_.remove(primitive)
+        if not open_ or time.monotonic() >= until:
             break
-        if open_:
-            time.sleep(GLANCE)
-            open_ = {p for p in open_ if not _is_whole(slots, p)}
-    words[LEFT] = any(words[primitive + UNCOUNTED] for primitive in slots.primitives())
+        time.sleep(GLANCE)
+        open_ = {p for p in open_ if not _is_whole(slots, p)}
+    return changed
 
 
 def _is_whole(slots: Slots, primitive: int) -> bool:
     """Whether nothing of it can be missing, as far as a look without the gate tells."""
     words = slots.words
     whole = (
-        words[primitive + KIND] not in COUNTED
-        or words[primitive + SIGNALS]
+        words[primitive + SIGNALS]
         or not words[primitive + MISSING]
         or words[primitive + ORPHAN]
         or _in_sem(slots, primitive) >= words[primitive + PERMITS]
     )
     if whole:
-        words[primitive + UNCOUNTED] = words[primitive + MISSING] = words[primitive + DIED] = 0
+        _settled(slots, primitive)
     return bool(whole)
+
+
+def _settled(slots: Slots, primitive: int) -> None:
+    words = slots.words
+    words[primitive + DIED] = words[primitive + MISSING] = words[primitive + UNCOUNTED] = 0
 
 
 def _in_sem(slots: Slots, primitive: int) -> int:
@@ -253,45 +286,43 @@ def _in_sem(slots: Slots, primitive: int) -> int:
 
 
 def _said(slots: Slots, primitive: int) -> int:
-    """How many permits the shares of the living say that they have."""
-    return sum(shares.holders(slots.words, primitive).values())
+    """How many permits the living have at most: what their shares say, without what is known to be void."""
+    words = slots.words
+    return max(0, sum(shares.holders(words, primitive).values()) - words[primitive + VOID])
 
 
 def _lost(slots: Slots, primitive: int, at_home: int) -> int:
     return int(slots.words[primitive + PERMITS]) - at_home - _said(slots, primitive)
 
 
-def _close_gate_and_count(slots: Slots, primitives: set[int]) -> set[int]:
-    """Those of them of which nothing can be missing any more."""
+def _close_gate_and_count(slots: Slots, primitive: int) -> bool:
+    """Give back what is lost. True if nothing can be missing any more.
+
+    Where an exception breaks in, or this thread dies, what it has in hand is missing, and it stays uncounted.
+    """
     words = slots.words
     words[COUNTS] += 1
     words[GATE] = 1
-    in_hand = dict.fromkeys(primitives, 0)
-    whole = set()
     try:
         counter.settle()
-        said = {primitive: _said(slots, primitive) for primitive in primitives}
-        counter.settle()  # what these threads had given back before they said less is at home now
-        for primitive in primitives:
-            missing = words[primitive + MISSING]
-            words[primitive + MISSING] = max(missing, words[primitive + PERMITS])  # should this thread die
-            in_hand[primitive] = _take_all(slots, primitive)
-            lost = max(0, words[primitive + PERMITS] - in_hand[primitive] - said[primitive])
-            if lost and words[primitive + KIND] in LOCKS and words[primitive + DIED]:
-                words[primitive + ORPHAN] = words[primitive + DIED]
-                words[primitive + DIED] = 0
-            else:
-                in_hand[primitive] += lost
-            if lost >= missing or not said[primitive]:
-                whole.add(primitive)
-                words[primitive + MISSING] = words[primitive + UNCOUNTED] = 0
-            else:
-                words[primitive + MISSING] = missing - lost
+        said = _said(slots, primitive)
+        counter.settle()
+        missing = words[primitive + MISSING]
+        words[primitive + MISSING] = max(missing, words[primitive + PERMITS])  # as long as some are in hand
+        in_hand = _take_all(slots, primitive)
+        lost = max(0, words[primitive + PERMITS] - in_hand - said)
+        if lost and words[primitive + KIND] in LOCKS and words[primitive + DIED]:
+            words[primitive + ORPHAN] = words[primitive + DIED]
+        else:
+            in_hand += lost
+        _give(slots, primitive, in_hand)
+        if lost >= missing or not said:
+            _settled(slots, primitive)
+            return True
+        words[primitive + MISSING] = missing - lost
     finally:
-        for primitive, permits in in_hand.items():
-            _give(slots, primitive, permits)
         words[GATE] = 0
-    return whole
+    return False
 
 
 def _take_all(slots: Slots, primitive: int) -> int:

@@ -4,7 +4,8 @@ It is one anonymous file, sparse: a page takes room once it is written to. A tic
 same user: through ``/proc/OWNER/fd``. When the processes are gone, it is gone.
 
 The guard is an open-file-description lock on it, so the kernel takes it from a holder that dies. It is for what is
-rare: allocation, the first use by a thread, counting after a death. A stopped process that has it holds up others.
+rare: allocation, a thread's first use of a primitive, a release for another thread, counting after a death. A stopped
+process that has it holds up others.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
-from okazja.errors import ExecutorShutdown
+from okazja.errors import Deadlock, ExecutorShutdown
 from okazja.sync.shared.layout import (
     CLOSED,
     FIRST_FREE,
@@ -63,6 +64,7 @@ class Region:
         self.words = memoryview(self._memory).cast("Q")
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
         self._mutex = threading.Lock()  # taken before the guard, by the threads of this process
+        self._inside = 0  # the thread that has it
         self._file = os.fstat(fd).st_dev, os.fstat(fd).st_ino
         # Apart from the mapping's: a mapping that a fork inherits would keep its locks alive.
         self._guard = _open_again(fd)
@@ -143,20 +145,30 @@ class Region:
         return ctypes.c_int64.from_address(self.address + index * WORD)
 
     def guarded(self, action: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call ``action`` while no other thread of any process is in here. It must not wait for anything.
+        """Call ``action`` while no other thread of any process is in here. It waits for a few milliseconds at most.
 
         An exception that breaks in (Ctrl-C) can't leave the guard held, unless a second one hits the very
-        instructions that give it back because of the first.
+        instructions that give it back because of the first. Raises Deadlock in a signal handler or a finalizer that
+        came in the middle of an action of its own thread.
         """
+        me = threading.get_ident()
+        if self._inside == me:
+            raise Deadlock(
+                "a signal handler or a finalizer uses a primitive while its own thread is in the middle of making one, "
+                "taking it for the first time, or counting what is left of one: it would wait for itself"
+            )
         with self._mutex:
+            self._inside = me
             try:
                 try:
                     self._lock()
                     self.words[GATE] = 0  # whoever closed it died
                     return action(*args, **kwargs)
                 finally:
+                    self._inside = 0
                     fcntl.fcntl(self._guard, fcntl.F_OFD_SETLK, _UNLOCK)
             except BaseException:
+                self._inside = 0
                 fcntl.fcntl(self._guard, fcntl.F_OFD_SETLK, _UNLOCK)
                 raise
 
@@ -191,6 +203,7 @@ class Region:
     def _after_fork(self) -> None:
         """In a forked child: the guard is the parent's, and other threads of it may have had the mutex."""
         self._mutex = threading.Lock()
+        self._inside = 0
         old = self._guard
         with contextlib.suppress(OSError):  # no use is left of this region then, and each says so
             self._guard = _open_again(old)

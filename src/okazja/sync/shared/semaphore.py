@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from types import TracebackType
 from typing import ClassVar, Self
 
 from okazja.sync import faces
-from okazja.sync.shared import counter, shares
+from okazja.sync.shared import counter
 from okazja.sync.shared.counted import Counted, deadline_of
-from okazja.sync.shared.layout import PERMITS, SEMAPHORE_KIND, SIGNALS
+from okazja.sync.shared.layout import MISSING, PERMITS, SEMAPHORE_KIND, SIGNALS
 from okazja.sync.shared.region import Region
 from okazja.sync.shared.shares import Share
 
@@ -18,7 +19,8 @@ class SharedSemaphore(Counted, faces.Semaphore):
     """`threading.Semaphore` for the threads of all processes of an executor.
 
     The permits of a process that ends come back. Not so those of a semaphore that counts events rather than permits:
-    one that began at 0, or was released by some thread when nobody had a permit.
+    one that began at 0, or was released by some thread when nobody had a permit. Of such a one, an event is used up by
+    who dies, or is interrupted, in the instant in which it gets it.
     """
 
     kind = SEMAPHORE_KIND
@@ -40,12 +42,44 @@ class SharedSemaphore(Counted, faces.Semaphore):
             return self.__enter__()
         return self._acquire_slowly(blocking, deadline_of(blocking, timeout))
 
+    def __enter__(self) -> bool:
+        share = None
+        try:
+            share = self._mine.share
+            share.took.value = share.said = share.said + 1
+            if not self._gate.value and (self._try(False) or self._spin()):
+                share.has += 1
+                return True
+            share.took.value = share.said = share.said - 1
+        except BaseException as error:
+            self._broken_into(error, share)
+        return self._acquire_slowly(True, None)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        share = None
+        try:
+            share = self._mine.share
+            if share.has > 0 and not share.given.value:
+                share.has -= 1
+                self._post()
+                share.took.value = share.said = share.said - 1
+            else:
+                share = None
+        except BaseException as problem:
+            self._broken_into(problem, share)
+        if share is None:
+            self._release_slowly()
+        elif self._hint.value:
+            self._wake_next(share.seat)
+
     def release(self, n: int = 1) -> None:
         """Give n permits back; those that this thread does not have are given back for another, or are new ones."""
         if n < 1:
             raise ValueError("n must be one or more")
         if n > 1:
-            self._check(n)
+            self._region.guarded(self._check, n)
         for _ in range(n):
             self.__exit__(None, None, None)
 
@@ -59,20 +93,20 @@ class SharedSemaphore(Counted, faces.Semaphore):
 
     def _give_back(self, share: Share) -> None:
         self._check(1)
-        whose = share.word if share.count > 0 else self._somebodys()
-        if whose is None:
+        share.settle()
+        if share.has > 0:
+            self._post_own(share)
+        else:
+            self._post_for_others(share)
+
+    def _attribute(self, share: Share) -> bool:
+        known = super()._attribute(share)
+        if not known and not self._words[self._id + MISSING]:
             self._words[self._id + SIGNALS] = 1
-        self._post_for(share, whose)
+        return known
 
     def _check(self, n: int) -> None:
-        """Raise where so many can't be given back."""
-
-    def _somebodys(self) -> int | None:
-        """Under the guard: a share that has a permit."""
-        words = self._words
-        return next(
-            (share for share in shares.of_primitive(words, self._id) if shares.held(words[share]) > 0), None
-        )
+        """Under the guard: raise where so many can't be given back."""
 
     def __repr__(self) -> str:
         return self._describe(f"{self._semaphore._get_value()} left")

@@ -22,47 +22,52 @@ from okazja.sync.shared.layout import (
     WHOSE,
     WORD,
 )
-from okazja.sync.shared.region import Cell, Region
+from okazja.sync.shared.region import Region
 
 if TYPE_CHECKING:
     from okazja.sync.shared.slots import Seat
 
-__all__ = ["GIVEN_ONE", "OWN", "Share", "find", "held", "holders", "of_primitive", "of_slot"]
+__all__ = ["Share", "find", "given", "held", "holders", "of_primitive", "of_slot"]
 
 HALF = 32  # bits
-GIVEN_ONE = 1 << HALF  # added to the word: one was given back by somebody else
-OWN = 1 << HALF - 1  # words from 1 to below this one: the thread has some, and nobody has given back for it
-_LOWER = 0 if sys.byteorder == "little" else WORD // 2  # where the lower half is, in bytes
+MASK = (1 << HALF) - 1
+SIGN = 1 << HALF - 1
+_LOWER, _UPPER = (0, WORD // 2) if sys.byteorder == "little" else (WORD // 2, 0)  # where they are, in bytes
 
 
 class Share:
     """A share of the calling thread. There is one object of it, so that all copies of a lock know the same."""
 
-    __slots__ = ("cell", "depth", "seat", "took", "word")
+    __slots__ = ("given", "has", "said", "seat", "took", "word")
 
     def __init__(self, region: Region, word: int, seat: Seat) -> None:
         self.word = word  # its index
-        self.cell: Cell = region.cell(word)
-        self.took = ctypes.c_int32.from_address(
-            region.address + word * WORD + _LOWER
-        )  # the thread's own half
-        self.depth = 0  # of an RLock: how often the thread has it
+        self.took = ctypes.c_int32.from_address(region.address + word * WORD + _LOWER)
+        self.given = given(region, word)
+        self.said: int = self.took.value  # the same, at hand
+        # How many permits the thread has, as far as it knows; of an RLock, how often it has it. In the middle of an
+        # attempt or a release, the share says one more.
+        self.has = 0
         self.seat = seat  # so that the slot is the thread's for as long as the share is
-
-    @property
-    def count(self) -> int:
-        """How many permits it says that the thread has."""
-        return held(self.cell.value)
 
     def settle(self) -> None:
         """Under the guard: what others have given back for it is taken off."""
-        self.cell.value = self.count & GIVEN_ONE - 1
+        back = self.given.value
+        self.has = max(0, self.has - back)
+        self.said -= back
+        self.took.value = self.said
+        self.given.value = 0
+
+
+def given(region: Region, word: int) -> ctypes.c_uint32:
+    """The upper half of a share: a store to it leaves the lower one to its thread."""
+    return ctypes.c_uint32.from_address(region.address + word * WORD + _UPPER)
 
 
 def held(word: int) -> int:
-    """How many permits a share says that its thread has. Below 0: others have, for whom it gave back too much."""
-    difference = (word - (word >> HALF)) & GIVEN_ONE - 1
-    return difference - GIVEN_ONE if difference & OWN else difference
+    """How many permits a share says that its thread has."""
+    difference = (word - (word >> HALF)) & MASK
+    return difference - MASK - 1 if difference & SIGN else difference
 
 
 def of_primitive(words: memoryview, primitive: int) -> Iterator[int]:
@@ -91,7 +96,10 @@ def find(region: Region, primitive: int, slot: int) -> int:
     """Under the guard: the share of a slot; made if there is none."""
     words = region.words
     for share in of_primitive(words, primitive):
-        if words[share + WHOSE] == slot:
+        if (
+            words[share + WHOSE] == slot
+        ):  # perhaps of a thread that has ended: what was given back is taken off
+            words[share] = held(words[share]) & MASK
             return share
     share = region.allocate_inside(LINE) // WORD
     words[share + OF], words[share + WHOSE] = primitive, slot

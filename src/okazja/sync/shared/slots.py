@@ -23,10 +23,12 @@ from okazja.sync.shared.layout import (
     HIGH,
     LOOKS,
     NEXT,
+    OF,
     PARKS,
     PID,
     SEM,
     SEQ,
+    SIGNALS,
     SINCE,
     SLOTS,
     START,
@@ -118,8 +120,10 @@ class Slots:
         if hasattr(self.here, "seat"):
             return False
         seat = self.claim()
-        self.here.shares = {}
-        self.here.seat = (self.region.cell(WANT + seat.slot * WANT_STEP), seat.slot + 1, seat)
+        here = self.here.__dict__
+        place = (self.region.cell(WANT + seat.slot * WANT_STEP), seat.slot + 1, seat)
+        here.setdefault("shares", {})
+        here.setdefault("seat", place)  # a signal handler may have taken one in the middle of this
         return True
 
     def share(self, primitive: int) -> Share:
@@ -128,7 +132,9 @@ class Slots:
         share: Share | None = known.get(primitive)
         if share is None:
             word = self.region.guarded(shares.find, self.region, primitive, seat.slot)
-            share = known[primitive] = Share(self.region, word, seat)
+            share = known.setdefault(
+                primitive, Share(self.region, word, seat)
+            )  # a signal handler may have been first
         return share
 
     def claim(self) -> Seat:
@@ -167,10 +173,14 @@ class Slots:
         """One of a thread that has ended; not one that still owns something, for another thread may release it."""
         for _ in range(len(self._retired)):
             slot = self._retired.popleft()
-            if not any(shares.held(self.words[share]) for share in shares.of_slot(self.words, slot)):
+            if not any(self._owns_some(share) for share in shares.of_slot(self.words, slot)):
                 return slot
             self._retired.append(slot)
         return -1
+
+    def _owns_some(self, share: int) -> bool:
+        words = self.words
+        return shares.held(words[share]) > 0 and not words[words[share + OF] + SIGNALS]
 
     def primitives(self) -> Iterator[int]:
         """All of the region, newest first."""

@@ -39,6 +39,7 @@ from okazja.sync.shared.layout import (
     WANT,
     WANT_STEP,
 )
+from okazja.sync.shared.recovery import recover
 from okazja.sync.shared.slots import Slots
 
 __all__ = ["Parked", "counts", "end_waits", "in_vain", "parked", "same", "story"]
@@ -71,7 +72,7 @@ def parked(slots: Slots) -> dict[int, Parked] | None:
     """Those who wait, by slot; None: somebody is about to go on, or to count what the dead have left."""
     words, high = slots.words, slots.words[HIGH]
     if words[LEFT]:
-        return None
+        recover(slots)  # of those who wait nobody is in the middle of anything: what is missing is found
     found: dict[int, Parked] = {}
     for slot, room in enumerate(words[WAITS : WAITS + high].tolist()):
         if words[PID + slot] and words[WANT + slot * WANT_STEP]:
