@@ -134,7 +134,7 @@ def below(median: Median, points: tuple[Point, ...], multiprocessing: float) -> 
 
 
 ALONE = tuple(Point(kind, 200_000, partial(alone, kind=kind)) for kind in KINDS)
-CONTENDED = tuple(Point(kind, 100_000, partial(contended, kind=kind)) for kind in KINDS)
+CONTENDED = tuple(Point(kind, 1_000_000, partial(contended, kind=kind)) for kind in KINDS)
 PASSED = (Point("", 100_000, passed),)
 BETWEEN_THREADS = (*ALONE, Point("Queue", 100_000, passed))
 COUNTED = (

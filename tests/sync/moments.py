@@ -6,6 +6,7 @@ import dis
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -86,20 +87,34 @@ class Broke(BaseException):
     """Breaks in, as a signal handler's exception does."""
 
 
-def broken_into_at_each_step(work: Callable[[], object], most: int = 2000) -> Iterator[int]:
+def in_a_fork(action: Callable[[], object]) -> int:
+    """Call it in a child of this process. What it returns, or 99 where it raised."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)
+        pid = os.fork()
+    if not pid:
+        status: Any = 99
+        try:
+            status = int(action() or 0)  # type: ignore[call-overload]
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def broken_into_at_each_step(work: Callable[[], object], most: int = 2000, stride: int = 1) -> Iterator[int]:
     """Do ``work`` with an exception that breaks in at the first place where a signal can, at the second, and so on."""
 
     def break_in() -> None:
         raise Broke
 
-    yield from done_at_each_step(work, break_in, most)
+    yield from done_at_each_step(work, break_in, most, stride)
 
 
 def done_at_each_step(
-    work: Callable[[], object], action: Callable[[], None], most: int = 2000
+    work: Callable[[], object], action: Callable[[], None], most: int = 2000, stride: int = 1
 ) -> Iterator[int]:
     """Do ``work``, and in its middle what a signal handler does: at the first place where it can, and so on."""
-    for step in range(1, most):
+    for step in range(1, most, stride):
         steps = Steps(step, action, signals_only=True)
         try:
             with steps:

@@ -73,6 +73,19 @@ def lock(executor: Executor) -> list[Any]:
     return [executor.submit(lock.acquire)]
 
 
+def doubt(executor: Executor) -> list[Any]:
+    """Somebody died while it tried for a lock that this thread has: who had it is not decided as long as it has it."""
+    lock: Any = executor.Lock()
+    lock.acquire()
+    child = os.fork()
+    if not child:
+        lock._try = lambda _: os._exit(0)
+        lock.acquire(blocking=False)
+    os.waitpid(child, 0)
+    assert not lock.acquire(timeout=1)  # time enough to look for the dead
+    return [executor.submit(executor.Event().wait)]
+
+
 def end(executor: Executor) -> list[Any]:
     calls = [executor.submit(executor.Queue().get)]
     executor.shutdown()
@@ -128,6 +141,7 @@ STANDSTILLS: dict[str, Callable[[Executor], list[Any]]] = {
     "starved": starved,
     "full": full,
     "lock": lock,
+    "doubt": doubt,
     "end": end,
     "join": join,
     "parent": parent,

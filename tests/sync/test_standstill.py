@@ -47,6 +47,10 @@ def test_a_thread_of_the_parent_may_be_one_of_them() -> None:
     assert any(line.startswith("  thread MainThread") for line in story)
 
 
+def test_what_the_dead_may_have_had_does_not_hide_it() -> None:
+    assert lines_of("processes", "doubt")[0] == "Deadlock"
+
+
 @pytest.mark.parametrize("name", ["end", "stream", "join"])
 def test_waiting_for_the_tasks_in_another_way_ends_as_well(name: str) -> None:
     assert lines_of("processes", name)[0] == "Deadlock"

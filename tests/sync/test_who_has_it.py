@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import sys
 import threading
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.sync import tasks
-from tests.sync.moments import done_at_each_step
+from tests.sync.moments import Steps, broken_into_at_each_step, done_at_each_step, in_a_fork
 
-from okazja import Executor, OwnerDiedWarning
+from okazja import Deadlock, Executor, OwnerDiedWarning
+from okazja.sync.shared import shares
+from okazja.sync.shared.layout import ORPHAN
+from okazja.sync.shared.recovery import recover
 from okazja.sync.shared.shares import MASK, held
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 
 HANG = 2.0  # seconds that nobody may wait longer
 
@@ -26,20 +33,6 @@ HANG = 2.0  # seconds that nobody may wait longer
 def executor() -> Iterator[Executor]:
     with Executor("processes", max_workers=2) as executor:
         yield executor
-
-
-def in_a_fork(action: Any) -> int:
-    """Call it in a child of this process. What it returns, or 99 where it raised."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)
-        pid = os.fork()
-    if not pid:
-        status = 99
-        try:
-            status = int(action())
-        finally:
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def count(semaphore: Any, most: int) -> int:
@@ -102,12 +95,16 @@ def test_a_lock_as_a_signal(executor: Executor) -> None:
     lock.acquire()
     rounds = 200
     answers = executor.Queue()
-    asked = executor.submit(tasks.answer, lock, answers, rounds)
-    for number in range(rounds):
-        lock.release()
-        assert answers.get(timeout=HANG) == number
-    assert asked.result(HANG) == rounds
-    assert lock.locked()
+    with Executor("processes", max_workers=1) as other:
+        asked = other.submit(tasks.answer, lock, answers, rounds)
+        for number in range(rounds):
+            lock.release()
+            assert answers.get(timeout=HANG) == number
+        assert asked.result(HANG) == rounds
+        said = shares.holders(lock._words, lock._id)  # type: ignore[attr-defined]
+        assert list(said.values()) == [1]
+    with pytest.warns(OwnerDiedWarning):
+        assert lock.acquire(timeout=HANG)
 
 
 def test_a_forked_child_has_nothing_of_its_parents(executor: Executor) -> None:
@@ -149,6 +146,126 @@ def test_a_signal_handler_uses_it_in_the_middle_of_a_use(executor: Executor, nam
     if len(steps) <= 1 and sys.version_info >= (3, 13):
         pytest.skip("this interpreter shows a tracer no place in which a signal's handler could run")
     assert len(steps) > 1
+
+
+@pytest.mark.parametrize("step", range(1, 40, 3))
+def test_a_handler_releases_it_for_another_in_the_middle_of_an_attempt(executor: Executor, step: int) -> None:
+    """Then it is this thread's, or nobody's: the end of the one for whom it was released changes nothing."""
+    lock = executor.Lock()
+    with Executor("processes", max_workers=1) as other:
+        assert other.submit(tasks.leave_with, lock).result()
+        got = lock.acquire(
+            blocking=False
+        )  # the first use by a thread takes more, and no handler may come in between
+
+        def release() -> None:
+            with suppress(Deadlock):
+                lock.release()
+
+        def use() -> None:
+            nonlocal got
+            got = lock.acquire(timeout=0.01)
+
+        with Steps(step, release, signals_only=True) as steps:
+            use()
+    if not steps.done:
+        return  # the attempt was over earlier
+    if got:
+        assert in_a_fork(lambda: lock.acquire(timeout=0.7)) == 0  # time enough to look for the dead
+        lock.release()
+    assert lock.acquire(timeout=HANG)
+    assert not lock.acquire(blocking=False)
+
+
+@pytest.mark.filterwarnings("ignore::okazja.OwnerDiedWarning")
+@pytest.mark.parametrize("step", range(1, 40, 3))
+def test_an_orphan_is_released_while_another_tries(executor: Executor, step: int) -> None:
+    lock = executor.Lock()
+    assert executor.submit(tasks.die_with, lock).exception()
+    while not lock._words[lock._id + ORPHAN]:  # type: ignore[attr-defined]
+        pass
+
+    def use() -> None:
+        if lock.acquire(timeout=HANG):
+            with suppress(RuntimeError):  # the other one has released it for this thread
+                lock.release()
+
+    def release() -> None:
+        if not lock._region._inside:  # type: ignore[attr-defined]  # where another has to wait for this thread
+            assert in_a_fork(lock.release) in {0, 99}  # released, or there was nothing to release
+
+    with Steps(step, release, signals_only=True):
+        use()
+    assert lock.acquire(timeout=HANG)
+    assert not lock.acquire(blocking=False)
+
+
+def test_who_is_held_up_in_an_attempt_is_not_taken_for_the_owner(executor: Executor) -> None:
+    """A has it, B is stopped in the middle of an attempt, C releases it, B gets it, A dies: it is still B's."""
+    lock, taken, done = executor.Lock(), executor.Event(), executor.Event()
+    pid = os.fork()
+    if not pid:
+        try:
+            stop_in_an_attempt(lock)
+            taken.set()
+            done.wait()
+        finally:
+            os._exit(0)
+    assert lock.acquire(timeout=HANG)  # the first turn was the child's, so its share is the older one
+    lock.release()
+    with Executor("processes", max_workers=1) as other:
+        assert other.submit(tasks.leave_with, lock).result()
+        os.kill(pid, signal.SIGCONT)  # from its first stop, before the attempt
+        os.waitpid(pid, os.WUNTRACED)
+        lock.release()
+        os.kill(pid, signal.SIGCONT)
+        assert taken.wait(HANG)
+    assert not lock.acquire(timeout=0.7)  # time enough to look for the dead
+    done.set()
+    os.waitpid(pid, 0)
+    with pytest.warns(OwnerDiedWarning):
+        assert lock.acquire(timeout=HANG)
+
+
+def stop_in_an_attempt(lock: Any) -> None:
+    with lock:
+        pass
+    os.kill(os.getpid(), signal.SIGSTOP)
+    attempt = lock._try
+
+    def stop(blocking: bool) -> bool:
+        lock._try = attempt
+        os.kill(os.getpid(), signal.SIGSTOP)
+        return bool(attempt(blocking))
+
+    lock._try = stop
+    lock.acquire()
+
+
+@pytest.mark.parametrize("name", ["Lock", "RLock"])
+def test_the_news_of_a_death_survives_an_interrupt(executor: Executor, name: str) -> None:
+    lock = getattr(executor, name)()
+    slots = lock._slots
+    steps = []
+
+    def orphan() -> None:
+        assert in_a_fork(lock.acquire) == 1
+        recover(slots)
+
+    def use() -> None:
+        with lock:
+            pass
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", OwnerDiedWarning)
+        orphan()
+        for step in broken_into_at_each_step(use):
+            steps.append(step)
+            assert lock.acquire(timeout=HANG)
+            lock.release()
+            assert len(told) == step
+            orphan()
+    assert steps or sys.version_info >= (3, 13)
 
 
 @pytest.mark.parametrize("name", ["Lock", "RLock", "Semaphore"])

@@ -36,17 +36,26 @@ class _Owned(Counted):
         return (self._on_owner_death,)
 
     def _inherit(self, share: Share) -> bool:
-        words, has = self._words, share.has
-        with self._whole(share):
+        before, has, told = self._in_doubt(share), share.has, False
+        try:
             pid = self._region.guarded(self._take_over, share)
+            if pid:
+                try:
+                    self._tell_of(pid)
+                except (OwnerDied, OwnerDiedWarning):
+                    told = True
+                    raise
+        except BaseException:
+            if told:
+                self._words[self._id + DIED] = 0
+                self._release_slowly()
+            else:  # an orphan again: somebody else has to be told
+                share.has = has
+                if self._in_doubt(share) > before:
+                    self._give_up(share)
+            raise
         if pid:
-            try:
-                words[self._id + DIED] = 0  # until here, whoever is broken into leaves an orphan again
-                self._tell_of(pid)
-            except BaseException:
-                if share.has > has:
-                    self._release_slowly()
-                raise
+            self._words[self._id + DIED] = 0
         return pid != 0
 
     def _tell_of(self, pid: int) -> None:
@@ -66,11 +75,7 @@ class _Owned(Counted):
                 share.said + 1
             )  # whoever dies in here leaves it for those who count
             words[orphan] = 0
-            if self._on_owner_death == "raise":
-                self._post()
-                share.took.value = share.said = share.said - 1
-            else:
-                share.has += 1
+            share.has += 1
         return pid
 
     def _give_back(self, share: Share) -> None:
