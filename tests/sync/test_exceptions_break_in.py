@@ -12,6 +12,9 @@ from tests.sync.moments import broken_into_at_each_step
 
 from okazja import Executor
 
+# What breaks in between `open` and its `with` leaves the file to be closed by its finalizer.
+pytestmark = pytest.mark.filterwarnings("ignore:.*FileIO name='/proc:pytest.PytestUnraisableExceptionWarning")
+
 
 @pytest.fixture(scope="module")
 def executor() -> Iterator[Executor]:
