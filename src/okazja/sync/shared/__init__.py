@@ -33,16 +33,23 @@ from a holder that dies:
 
 As long as a living thread says that it has the permit which the dead may have had, one of the two is true, and none is
 handed out: most often the living one has it. When it says so no more, it is known. So a thread that is stopped
-(SIGSTOP) in the middle of an attempt may keep a permit from others until it goes on. Only a thread that is stopped
-while it has the guard itself holds up others at other primitives, at what needs the guard.
+(SIGSTOP) in the middle of an attempt may keep a permit from others until it goes on. A thread that is stopped while it
+has the guard holds up others at all that needs the guard; and while it counts, everybody who wants a permit.
+
+**Released by another.** Who releases a lock for the thread that has it writes so into that thread's share. Where
+several say that they have it (one may be held up in the middle of an attempt), nobody can tell whose it was: then it is
+only known that one of them says too much (VOID). Permits that the dead may have had are then rather kept back than
+handed out twice.
 
 **No lost wake-up.** A sleeper first stands in the waiting room, sets the hint, and then tries once more; a
 releaser first releases, and then looks at the hint. Between the two steps of each lies an atomic operation,
 so one of them sees the other. Who was woken and leaves without the permit, or got one while there are more,
 passes the wake-up on.
 
-**Interrupts.** An exception from a signal handler can come wherever the interpreter looks for signals. Each
-such place is held by tests, but for one that no Python code can close: the first instruction of ``__exit__``.
-An interrupt there leaves the lock with its owner, as it does with ``threading.Condition`` and
-``multiprocessing.Lock``.
+**Interrupts.** An exception from a signal handler can come wherever the interpreter looks for signals. Such places are
+held by tests, of those who take and release as of those who recover. One cannot be closed by Python code: the first
+instruction of ``__exit__``. An interrupt there leaves the lock with its owner, as it does with ``threading.Condition``
+and ``multiprocessing.Lock``. Handlers may use a primitive in the middle of a use of it by their thread, but for two
+moments: while the thread has the guard, they get `Deadlock`; and a handler that waits for an RLock between the moment
+in which its thread got it and the one in which that is noted waits in vain.
 """
