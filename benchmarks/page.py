@@ -1,4 +1,4 @@
-"""Writes the figures of a run into docs/performance.md, between its two markers, and the chart beside it."""
+"""Writes the figures of a run into a page of the documentation, between its two markers, and the chart beside it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ __all__ = ["BEGIN", "END", "can_draw", "generated", "put_between", "write"]
 
 BEGIN = "<!-- figures: written by `python -m benchmarks --write`; what is between the markers is replaced -->"
 END = "<!-- end of figures -->"
-CHART = "performance.svg"
 
 
 def can_draw() -> bool:
@@ -21,13 +20,14 @@ def can_draw() -> bool:
     return find_spec("matplotlib") is not None
 
 
-def write(folder: Path, machine: Machine, tables: Sequence[Table]) -> None:
-    """Replace the generated part of the page, and the chart."""
+def write(page: Path, machine: Machine, tables: Sequence[Table]) -> None:
+    """Replace the generated part of the page, and the chart, which has its name and the suffix .svg."""
     from benchmarks.chart import draw
 
-    page = folder / "performance.md"
-    page.write_text(put_between(page.read_text("utf-8"), "\n".join(generated(machine, tables))), "utf-8")
-    draw(tables, folder / CHART)
+    chart = page.with_suffix(".svg")
+    figures = "\n".join(generated(machine, tables, chart.name))
+    page.write_text(put_between(page.read_text("utf-8"), figures), "utf-8")
+    draw(tables, chart)
 
 
 def put_between(text: str, figures: str) -> str:
@@ -39,8 +39,8 @@ def put_between(text: str, figures: str) -> str:
     return f"{before}{BEGIN}\n\n{figures}\n\n{END}{after}"
 
 
-def generated(machine: Machine, tables: Sequence[Table]) -> Iterator[str]:
-    """The lines between the markers."""
+def generated(machine: Machine, tables: Sequence[Table], chart: str) -> Iterator[str]:
+    """The lines between the markers. chart: the name of its file."""
     yield "### The machine"
     yield ""
     yield "| | |"
@@ -48,7 +48,7 @@ def generated(machine: Machine, tables: Sequence[Table]) -> Iterator[str]:
     for name, value in machine.lines():
         yield f"| {name} | {value} |"
     yield ""
-    yield f"![One panel a row: bars of okazja and its peers]({CHART})"
+    yield f"![One panel a row: bars of okazja and its peers]({chart})"
     yield ""
     yield "### In short"
     yield ""

@@ -29,7 +29,7 @@ EVERYTHING = "everything"
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     if options.figures:
-        page.write(ROOT / "docs", *read(options.figures))
+        page.write(options.page, *read(options.figures))
         return
     rows = chosen_rows(options.rows)
     peers = peers_of(rows, options.peer)
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         result = {"machine": machine.as_json(), "rows": [table.as_json() for table in tables]}
         options.json.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", "utf-8")
     if options.write:
-        page.write(ROOT / "docs", machine, tables)
+        page.write(options.page, machine, tables)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -88,7 +88,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="measure nothing: --write what --json has written; may be repeated, one row after the other",
     )
     parser.add_argument(
-        "--write", action="store_true", help="write tables and chart into docs/performance.md, too"
+        "--write", action="store_true", help="write tables and chart into a page of the documentation, too"
+    )
+    parser.add_argument(
+        "--page",
+        type=Path,
+        default=ROOT / "docs" / "performance.md",
+        metavar="FILE",
+        help="which one, with its two markers (default: docs/performance.md)",
     )
     options = parser.parse_args(arguments)
     for name in options.rows:

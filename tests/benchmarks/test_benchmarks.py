@@ -85,7 +85,7 @@ def test_without_a_figure_there_is_no_verdict() -> None:
 def test_the_page_keeps_what_is_outside_of_its_markers() -> None:
     measured = table()
     fill(measured, "okazja", "some", 1.0)
-    figures = "\n".join(page.generated(Machine.now(["okazja"]), [measured]))
+    figures = "\n".join(page.generated(Machine.now(["okazja"]), [measured], "chart.svg"))
     once = page.put_between(f"before\n{page.BEGIN}\nold\n{page.END}\nafter\n", figures)
     assert once.startswith("before\n")
     assert once.endswith("\nafter\n")
@@ -100,7 +100,8 @@ def test_a_page_without_markers_is_left_alone() -> None:
 
 
 def test_the_page_of_the_documentation_has_its_markers() -> None:
-    assert "figures" in page.put_between((ROOT / "docs" / "performance.md").read_text("utf-8"), "figures")
+    for name in ("performance.md", "performance-beyond-pools.md"):
+        assert "figures" in page.put_between((ROOT / "docs" / name).read_text("utf-8"), "figures")
 
 
 def test_the_chart_is_an_svg(tmp_path: Path) -> None:
