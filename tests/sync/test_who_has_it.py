@@ -211,11 +211,10 @@ def test_who_is_held_up_in_an_attempt_is_not_taken_for_the_owner(executor: Execu
             done.wait()
         finally:
             os._exit(0)
-    assert lock.acquire(timeout=HANG)  # the first turn was the child's, so its share is the older one
-    lock.release()
+    os.waitpid(pid, os.WUNTRACED)  # its first stop: it has used the lock, so its share is the older one
     with Executor("processes", max_workers=1) as other:
         assert other.submit(tasks.leave_with, lock).result()
-        os.kill(pid, signal.SIGCONT)  # from its first stop, before the attempt
+        os.kill(pid, signal.SIGCONT)
         os.waitpid(pid, os.WUNTRACED)
         lock.release()
         os.kill(pid, signal.SIGCONT)
@@ -225,6 +224,28 @@ def test_who_is_held_up_in_an_attempt_is_not_taken_for_the_owner(executor: Execu
     os.waitpid(pid, 0)
     with pytest.warns(OwnerDiedWarning):
         assert lock.acquire(timeout=HANG)
+
+
+def test_a_lock_that_another_has_released_can_not_be_released_again(executor: Executor) -> None:
+    """Also where nobody could tell whose it was: another process is stopped in the middle of an attempt."""
+    lock = executor.Lock()
+    pid = os.fork()
+    if not pid:
+        try:
+            stop_in_an_attempt(lock)
+        finally:
+            os._exit(0)
+    os.waitpid(pid, os.WUNTRACED)  # its first stop, before the attempt
+    lock.acquire()
+    os.kill(pid, signal.SIGCONT)
+    os.waitpid(pid, os.WUNTRACED)
+    assert executor.submit(lock.release).exception() is None
+    with pytest.raises(RuntimeError, match="release unlocked lock"):
+        lock.release()
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    assert lock.acquire(timeout=HANG)
+    assert not lock.acquire(timeout=0.7)  # time enough to look for the dead
 
 
 def stop_in_an_attempt(lock: Any) -> None:

@@ -42,14 +42,12 @@ from okazja.sync.shared.slots import Seat
 
 __all__ = ["Counted", "deadline_of"]
 
+MOST_SECONDS = 9_223_372_036.0  # as threading.TIMEOUT_MAX has it
+# Further attempts, a microsecond in all, before a thread sleeps: whoever has it may be quick.
+SPINS = range(20)
 SEVERAL = 5  # looks at who has a permit that somebody else gives back
 SOON = 50e-6  # seconds between two of them
-FAR = 1000  # permits
-
-MOST_SECONDS = 9_223_372_036.0  # as threading.TIMEOUT_MAX has it
-SPINS = range(
-    20
-)  # further attempts, a microsecond in all, before a thread sleeps: whoever has it may be quick
+FAR = 1000  # more permits than that which nobody can have, and the share is put right
 
 
 def deadline_of(blocking: bool, timeout: float | None) -> float | None:
@@ -111,7 +109,15 @@ class Counted(Primitive, ABC):
             return
         if share is not None:
             self._give_up(share)
+            if isinstance(
+                error, ValueError
+            ):  # there are all permits: another has given back what this thread had
+                self._region.guarded(self._one_void_less)
         raise error
+
+    def _one_void_less(self) -> None:
+        void = self._id + VOID
+        self._words[void] -= min(1, self._words[void])
 
     def _spin(self) -> bool:
         """Try a few times more. The share says so."""
@@ -248,10 +254,10 @@ class Counted(Primitive, ABC):
             back.value += 1
         else:
             words[self._id + VOID] += 1
-            self._attribute_plain(sayers)
+            self._attribute_surplus(sayers)
         return True
 
-    def _attribute_plain(self, sayers: set[int]) -> None:
+    def _attribute_surplus(self, sayers: set[int]) -> None:
         """Who says that it has far more permits than there are says so much too much: so its word never wraps."""
         words = self._words
         for share in sayers:

@@ -126,7 +126,10 @@ class SharedLock(_Owned, faces.Lock):
 
     def release(self) -> None:
         """Make it free; any thread may. Raises RuntimeError if nobody has it."""
-        self.__exit__(None, None, None)
+        try:
+            self.__exit__(None, None, None)
+        except ValueError as error:  # by the sem_t: another thread has released it already
+            raise RuntimeError("release unlocked lock") from error
 
     def __enter__(self) -> bool:
         share = None
