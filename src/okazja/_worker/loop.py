@@ -500,7 +500,15 @@ def _where(frame: FrameType | None) -> str:
         return "".join(["Traceback (most recent call last):\n", *waits, "Interrupted"])
     inner = takewhile(
         lambda pair: pair[0].f_code.co_filename != __file__ and not runs_coroutine(pair[0]),
-        traceback.walk_stack(frame),
+        traceback.walk_stack(_interrupted_frame(frame)),
     )
     lines = traceback.StackSummary.extract(inner).format()
     return "".join(["Traceback (most recent call last):\n", *reversed(lines), "Interrupted"])
+
+
+def _interrupted_frame(frame: FrameType | None) -> FrameType | None:
+    """That of the task, where a signal came while another one was being handled: in the middle of `_on_signal`."""
+    for outer, _ in traceback.walk_stack(frame):
+        if outer.f_code is Worker._on_signal.__code__:
+            frame = outer.f_back
+    return frame
