@@ -17,7 +17,7 @@ def test_a_signal_that_comes_while_another_is_handled_came_in_the_task_as_well()
         places.append(_where(sys._getframe()))
         return True
 
-    worker: Any = SimpleNamespace(_end=SimpleNamespace(postpone=postpone), _on_signal=None)
+    worker: Any = SimpleNamespace(_end=SimpleNamespace(postpone=postpone), _on_signal=print)
 
     def task() -> None:
         Worker._on_signal(worker, 0, sys._getframe())
