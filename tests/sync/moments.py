@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dis
+import gc
 import os
 import signal
 import sys
@@ -30,11 +31,13 @@ class Steps:
         self.last: dict[int, str] = {}
 
     def __enter__(self) -> Self:
+        gc.disable()  # what other tests have left may have finalizers in there, which would count
         sys.settrace(self.trace)
         return self
 
     def __exit__(self, *_: object) -> None:
         sys.settrace(None)
+        gc.enable()
 
     def trace(self, frame: FrameType, event: str, _: Any) -> Any:
         if event == "call" and frame.f_back is not None:
