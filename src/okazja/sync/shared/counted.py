@@ -89,15 +89,39 @@ class Counted(Primitive, ABC):
             share = self._mine.share = self._slots.share(self._id)
         return share
 
-    # --- the short way: the same few steps in each kind, for a call costs as much as all of them -------
+    # --- the short way ---------------------------------------------------------------------------------
 
-    @abstractmethod
-    def __enter__(self) -> bool: ...
+    def __enter__(self) -> bool:
+        share = None
+        try:
+            share = self._mine.share
+            share.took.value = share.said = share.said + 1
+            if not self._gate.value and (self._try(False) or self._spin()):
+                share.has += 1
+                return True
+            share.took.value = share.said = share.said - 1
+        except BaseException as error:
+            self._broken_into(error, share)
+        return self._acquire_slowly(True, None)
 
-    @abstractmethod
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        share = None
+        try:
+            share = self._mine.share
+            if share.has and not share.given.value:
+                share.has -= 1
+                self._post()
+                share.took.value = share.said = share.said - 1
+            else:
+                share = None
+        except BaseException as problem:
+            self._broken_into(problem, share)
+        if share is None:
+            self._release_slowly()
+        elif self._hint.value:
+            self._wake_next(share.seat)
 
     def _broken_into(self, error: BaseException, share: Share | None) -> None:
         """An exception came in the short way: have a share if it was for want of one.
@@ -128,6 +152,12 @@ class Counted(Primitive, ABC):
         return False
 
     # --- acquiring -------------------------------------------------------------------------------------
+
+    def _acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Plain acquire. Raises Deadlock where that would wait for ever, in a circle."""
+        if blocking and timeout == -1:
+            return self.__enter__()
+        return self._acquire_slowly(blocking, deadline_of(blocking, timeout))
 
     def _attempt(self, share: Share) -> bool:
         """Try once. Whoever counts has the permits in hand meanwhile: that is waited out."""
@@ -231,7 +261,7 @@ class Counted(Primitive, ABC):
         share.took.value = share.said = share.said - 1
 
     def _post_for_others(self, share: Share) -> None:
-        """Under the guard: give back what another thread has, or nobody. Not to be called where an owner has died.
+        """Under the guard: give back what another thread has, or nobody.
 
         Whoever dies in here leaves the permit for those who count.
         """

@@ -10,7 +10,7 @@ from okazja.errors import BadInput, OwnerDied, OwnerDiedWarning
 from okazja.sync import faces
 from okazja.sync.faces import OnOwnerDeath
 from okazja.sync.shared import shares
-from okazja.sync.shared.counted import Counted, deadline_of
+from okazja.sync.shared.counted import Counted
 from okazja.sync.shared.layout import DIED, LOCK_KIND, ORPHAN, PID, RLOCK_KIND
 from okazja.sync.shared.region import Region
 from okazja.sync.shared.shares import Share
@@ -79,20 +79,20 @@ class _Owned(Counted):
         return pid
 
     def _give_back(self, share: Share) -> None:
-        """Under the guard."""
         share.settle()
-        words, orphan = self._words, self._id + ORPHAN
         if share.has:
             self._post_own(share)
-        elif words[orphan]:
-            share.took.value = share.said = share.said + 1
-            words[orphan] = 0
-            self._post()
-            share.took.value = share.said = share.said - 1
         elif self._semaphore._get_value():
             raise RuntimeError("release unlocked lock")
         else:
             self._post_for_others(share)
+
+    def _attribute(self, share: Share) -> bool:
+        orphan = self._id + ORPHAN
+        if self._words[orphan]:
+            self._words[orphan] = 0
+            return True
+        return super()._attribute(share)
 
     def locked(self) -> bool:
         """Whether some thread has it."""
@@ -119,50 +119,12 @@ class SharedLock(_Owned, faces.Lock):
 
     kind = LOCK_KIND
 
-    def _acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        if blocking and timeout == -1:
-            return self.__enter__()
-        return self._acquire_slowly(blocking, deadline_of(blocking, timeout))
-
     def release(self) -> None:
         """Make it free; any thread may. Raises RuntimeError if nobody has it."""
         try:
             self.__exit__(None, None, None)
         except ValueError as error:  # by the sem_t: another thread has released it already
             raise RuntimeError("release unlocked lock") from error
-
-    def __enter__(self) -> bool:
-        share = None
-        try:
-            share = self._mine.share
-            if not share.has:  # else it may serve as a signal, and be released by another thread
-                share.took.value = share.said = share.said + 1
-                if not self._gate.value and (self._try(False) or self._spin()):
-                    share.has = 1
-                    return True
-                share.took.value = share.said = share.said - 1
-        except BaseException as error:
-            self._broken_into(error, share)
-        return self._acquire_slowly(True, None)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        share = None
-        try:
-            share = self._mine.share
-            if share.has and not share.given.value:
-                share.has = 0
-                self._post()
-                share.took.value = share.said = share.said - 1
-            else:
-                share = None
-        except BaseException as problem:
-            self._broken_into(problem, share)
-        if share is None:
-            self._release_slowly()
-        elif self._hint.value:
-            self._wake_next(share.seat)
 
     # What a Condition needs of it.
 
@@ -181,11 +143,6 @@ class SharedRLock(_Owned, faces.RLock):
     """`threading.RLock` for the threads of all processes of an executor. When its owner dies: as `SharedLock`."""
 
     kind = RLOCK_KIND
-
-    def _acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        if blocking and timeout == -1:
-            return self.__enter__()
-        return self._acquire_slowly(blocking, deadline_of(blocking, timeout))
 
     def _acquire_slowly(self, blocking: bool, deadline: float | None) -> bool:
         share = self._share()
@@ -260,9 +217,8 @@ class SharedRLock(_Owned, faces.RLock):
         if not depth:
             raise RuntimeError("cannot release un-acquired lock")
         with self._whole(share):
-            share.has = 0
-            self._post()
-            share.took.value = share.said = share.said - 1
+            share.has = 1
+            self._post_own(share)
         if self._hint.value:
             self._wake_next(share.seat)
         return depth

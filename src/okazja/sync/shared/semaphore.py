@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import ClassVar, Self
 
 from okazja.sync import faces
 from okazja.sync.shared import counter
-from okazja.sync.shared.counted import Counted, deadline_of
+from okazja.sync.shared.counted import Counted
 from okazja.sync.shared.layout import MISSING, PERMITS, SEMAPHORE_KIND, SIGNALS
 from okazja.sync.shared.region import Region
 from okazja.sync.shared.shares import Share
@@ -36,43 +35,6 @@ class SharedSemaphore(Counted, faces.Semaphore):
             raise ValueError("semaphore initial value must be >= 0")
         signals = int(value == 0 and not cls.bounded)
         return cls(region, cls._place(region, value, PERMITS=value, SIGNALS=signals))
-
-    def _acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        if blocking and timeout == -1:
-            return self.__enter__()
-        return self._acquire_slowly(blocking, deadline_of(blocking, timeout))
-
-    def __enter__(self) -> bool:
-        share = None
-        try:
-            share = self._mine.share
-            share.took.value = share.said = share.said + 1
-            if not self._gate.value and (self._try(False) or self._spin()):
-                share.has += 1
-                return True
-            share.took.value = share.said = share.said - 1
-        except BaseException as error:
-            self._broken_into(error, share)
-        return self._acquire_slowly(True, None)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        share = None
-        try:
-            share = self._mine.share
-            if share.has > 0 and not share.given.value:
-                share.has -= 1
-                self._post()
-                share.took.value = share.said = share.said - 1
-            else:
-                share = None
-        except BaseException as problem:
-            self._broken_into(problem, share)
-        if share is None:
-            self._release_slowly()
-        elif self._hint.value:
-            self._wake_next(share.seat)
 
     def release(self, n: int = 1) -> None:
         """Give n permits back; those that this thread does not have are given back for another, or are new ones."""
